@@ -1,0 +1,1 @@
+"""A typed client of any app-server v2."""

@@ -1,0 +1,1 @@
+"""Structured concurrency without a domain: cancellation, channels, requests to a person."""

@@ -1,0 +1,1 @@
+"""Model providers: one interface, the Responses API behind it."""

@@ -1,0 +1,1 @@
+"""What runs in the kernel: magics, views, kernel tools."""

@@ -1,0 +1,1 @@
+"""Threads on disk: append-only JSONL in the original's line format."""

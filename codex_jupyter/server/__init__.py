@@ -1,0 +1,1 @@
+"""The app server: the protocol in front of the core."""

@@ -1,0 +1,1 @@
+"""What a turn may do, and who has to agree."""

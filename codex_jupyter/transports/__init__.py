@@ -1,0 +1,1 @@
+"""Pairs of message streams; each knows neither server nor client."""
