@@ -114,7 +114,9 @@ class TurnConflictError(InvalidRequestError):
 
     def __init__(self, asked: str, active: str, *, quoted: bool = True) -> None:
         mark = "`" if quoted else ""
-        super().__init__(f"expected active turn id {mark}{asked}{mark} but found {mark}{active}{mark}")
+        super().__init__(
+            f"expected active turn id {mark}{asked}{mark} but found {mark}{active}{mark}"
+        )
         self.active = active
 
 
@@ -258,8 +260,8 @@ class NobodyToAskError(CodexError):
 
     def __init__(self, question: str) -> None:
         super().__init__(
-            f"the turn asks for approval of {question}, but nobody can answer here. State a policy: "
-            "`%codex headless deny`, `%codex headless allow RULES`, or set "
+            f"the turn asks for approval of {question}, but nobody can answer here. "
+            "State a policy: `%codex headless deny`, `%codex headless allow RULES`, or set "
             "CODEX_JUPYTER_HEADLESS=deny|allow RULES"
         )
 

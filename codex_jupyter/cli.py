@@ -1,0 +1,93 @@
+"""The command `codex-jupyter`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from codex_jupyter._version import __version__
+from codex_jupyter.errors import CodexError, ConfigError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 bad usage."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        match arguments.command:
+            case "app-server":
+                return _app_server(arguments.config, arguments.listen)
+            case "execute":
+                return _execute(arguments)
+            case _:
+                _parser().print_help()
+                return 2
+    except ConfigError as error:
+        print(f"codex-jupyter: failed to load configuration: {error}", file=sys.stderr)
+        return 2
+    except CodexError as error:
+        print(f"codex-jupyter: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="codex-jupyter", description="An agent for notebooks, outside of one."
+    )
+    parser.add_argument("--version", action="version", version=f"codex-jupyter {__version__}")
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a key of config.toml for this run, e.g. -c model=gpt-5.5",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    server = commands.add_parser("app-server", help="speak app-server v2 on standard input/output")
+    server.add_argument("--listen", default="stdio://", help="stdio:// is the only one")
+    execute = commands.add_parser("execute", help="run a notebook without a browser")
+    execute.add_argument("notebook", type=Path)
+    execute.add_argument("--out", type=Path, default=None, help="folder for the results")
+    execute.add_argument("--html", action="store_true", help="also write a page to read")
+    execute.add_argument("--timeout", type=float, default=600.0, help="seconds per cell")
+    execute.add_argument("--kernel", default=None, help="kernel name; default: the notebook's")
+    return parser
+
+
+def _app_server(overrides: Sequence[str], listen: str) -> int:
+    if listen != "stdio://":
+        raise ConfigError(f"--listen {listen}", "only stdio:// is known here")
+    import anyio  # noqa: PLC0415 - the other commands need no loop
+
+    from codex_jupyter.server.stdio_app import serve_stdio  # noqa: PLC0415
+    from codex_jupyter.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load(overrides=overrides)
+    # Nothing but the protocol may reach the client: what others print goes to standard error.
+    protocol_out = os.dup(1)
+    os.dup2(2, 1)
+    anyio.run(serve_stdio, settings, 0, protocol_out)
+    return 0
+
+
+def _execute(arguments: argparse.Namespace) -> int:
+    from codex_jupyter.notebook.execute import execute_notebook  # noqa: PLC0415 - heavy
+
+    return execute_notebook(
+        arguments.notebook,
+        out=arguments.out,
+        html=arguments.html,
+        timeout=arguments.timeout,
+        kernel=arguments.kernel,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

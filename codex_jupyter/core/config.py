@@ -1,0 +1,139 @@
+"""The settings a session works under, and how a turn changes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.protocol.ops import TurnOverrides
+from codex_jupyter.settings import Provider, Settings
+from codex_jupyter.tools.policy import Policy
+
+__all__ = ["SessionConfig", "ThreadOptions", "mode_of_sandbox", "sandbox_of_mode"]
+
+Json = dict[str, Any]
+
+_SANDBOX_TYPES: Final = {
+    "read-only": "readOnly",
+    "workspace-write": "workspaceWrite",
+    "danger-full-access": "dangerFullAccess",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadOptions:
+    """What the caller of thread/start or thread/resume asked for; ``None`` takes the default."""
+
+    model: str | None = None
+    model_provider: str | None = None
+    cwd: str | None = None
+    approval_policy: str | None = None
+    approvals_reviewer: str | None = None
+    sandbox: str | None = None
+    config: Mapping[str, Any] | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """The settings of one session at one moment."""
+
+    model: str
+    provider: Provider
+    cwd: Path
+    approval_policy: str
+    approvals_reviewer: str
+    sandbox: Json
+    """A sandbox policy object, as on the wire."""
+
+    effort: str | None
+    summary: str | None
+    base_instructions: str
+    developer_instructions: str | None
+    context_window: int | None
+    output_tokens: int
+
+    @property
+    def policy(self) -> Policy:
+        """The part that decides who has to agree."""
+        return Policy(self.approval_policy, self.sandbox["type"] == "dangerFullAccess")
+
+    @classmethod
+    def of(cls, settings: Settings, options: ThreadOptions, base: str) -> "SessionConfig":
+        """Merge defaults and wishes.
+
+        Raises:
+            ConfigError: A wish, or a config key that came with it, does not fit.
+        """
+        wishes: Json = dict(options.config or {})
+        for key, value in (
+            ("model", options.model),
+            ("model_provider", options.model_provider),
+            ("approval_policy", options.approval_policy),
+            ("sandbox_mode", options.sandbox),
+        ):
+            if value is not None:
+                wishes[key] = value
+        merged = settings.with_overrides(wishes) if wishes else settings
+        return cls(
+            model=merged.require_model(),
+            provider=merged.provider,
+            cwd=Path(options.cwd or ".").absolute(),
+            approval_policy=merged.approval_policy,
+            approvals_reviewer=options.approvals_reviewer or "user",
+            sandbox=sandbox_of_mode(merged.sandbox_mode),
+            effort=merged.model_reasoning_effort,
+            summary=merged.model_reasoning_summary,
+            base_instructions=options.base_instructions or base,
+            developer_instructions=options.developer_instructions
+            or merged.developer_instructions,
+            context_window=merged.model_context_window,
+            output_tokens=merged.tool_output_token_limit,
+        )
+
+    def with_overrides(self, overrides: TurnOverrides) -> "SessionConfig":
+        """Return the settings after ``overrides``, which are checked but not yet applied.
+
+        Raises:
+            InvalidRequestError: The working directory is not an absolute path.
+        """
+        changed: Json = {}
+        if overrides.cwd is not None:
+            if not Path(overrides.cwd).is_absolute():
+                raise InvalidRequestError(f"cwd must be an absolute path, found {overrides.cwd!r}")
+            changed["cwd"] = Path(overrides.cwd)
+        for name in (
+            "approval_policy",
+            "approvals_reviewer",
+            "sandbox",
+            "model",
+            "effort",
+            "summary",
+        ):
+            if (value := getattr(overrides, name)) is not None:
+                changed[name] = dict(value) if name == "sandbox" else value
+        return replace(self, **changed) if changed else self
+
+
+def sandbox_of_mode(mode: str) -> Json:
+    """Return the policy object of a sandbox mode, with the original's defaults."""
+    kind = _SANDBOX_TYPES[mode]
+    if kind == "readOnly":
+        return {"type": kind, "networkAccess": False}
+    if kind == "workspaceWrite":
+        return {
+            "type": kind,
+            "writableRoots": [],
+            "networkAccess": False,
+            "excludeTmpdirEnvVar": False,
+            "excludeSlashTmp": False,
+        }
+    return {"type": kind}
+
+
+def mode_of_sandbox(policy: Any) -> str | None:
+    """Return the mode a stored policy object came from, or ``None`` if it came from none."""
+    kind = policy.get("type") if isinstance(policy, dict) else None
+    return next((mode for mode, name in _SANDBOX_TYPES.items() if name == kind), None)

@@ -1,0 +1,104 @@
+"""The prompt memory of a thread: response items in the order in which the model met them."""
+
+import base64
+import mimetypes
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from codex_jupyter.protocol.items import (
+    ImageInput,
+    LocalImageInput,
+    MentionInput,
+    SkillInput,
+    TextInput,
+    UserInput,
+)
+
+__all__ = ["History", "user_message"]
+
+Json = dict[str, Any]
+
+_OUTPUT_OF: Final = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
+_NOT_SENT: Final = frozenset({"id", "status"})
+"""Members of the model's items that are not sent back to it."""
+
+_MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
+
+
+class History:
+    """What the model is sent, oldest first. Appending is cheap; a prompt is built in one pass."""
+
+    def __init__(self, items: Iterable[Json] = ()) -> None:
+        self._items = [_sendable(item) for item in items]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, items: Iterable[Json]) -> None:
+        """Add items; members that only the server uses are left out."""
+        self._items.extend(_sendable(item) for item in items)
+
+    def prompt(self) -> list[Json]:
+        """Return the items to send: every call has one output, every output its call."""
+        answered = {
+            item["call_id"] for item in self._items if item.get("type") in _OUTPUT_OF.values()
+        }
+        prompt: list[Json] = []
+        called: set[str] = set()
+        for item in self._items:
+            kind = item.get("type", "")
+            if kind in _OUTPUT_OF.values():
+                if item["call_id"] in called:
+                    called.discard(item["call_id"])
+                    prompt.append(item)
+                continue
+            prompt.append(item)
+            if kind in _OUTPUT_OF:
+                call_id = item["call_id"]
+                if call_id in answered:
+                    called.add(call_id)
+                else:
+                    prompt.append(
+                        {"type": _OUTPUT_OF[kind], "call_id": call_id, "output": "aborted"}
+                    )
+        return prompt
+
+
+def user_message(items: Sequence[UserInput]) -> Json:
+    """Return the response item for what a user said. Reads local images: call it in a thread."""
+    content: list[Json] = []
+    for item in items:
+        match item:
+            case TextInput(text=text):
+                content.append({"type": "input_text", "text": text})
+            case ImageInput(url=url):
+                content.append({"type": "input_image", "image_url": url})
+            case LocalImageInput(path=path):
+                content.append(_local_image(Path(path)))
+            case SkillInput(name=name, path=path) | MentionInput(name=name, path=path):
+                content.append({"type": "input_text", "text": f"[{name}]({path})"})
+    return {"type": "message", "role": "user", "content": content}
+
+
+def _local_image(path: Path) -> Json:
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    try:
+        if not kind.startswith("image/"):
+            raise OSError("not an image by its name")  # noqa: TRY301 - one wording for both
+        if path.stat().st_size > _MAX_IMAGE_BYTES:
+            raise OSError(f"larger than {_MAX_IMAGE_BYTES} bytes")  # noqa: TRY301
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return {"type": "input_text", "text": f"[image {path} could not be read: {reason}]"}
+    return {"type": "input_image", "image_url": f"data:{kind};base64,{encoded}"}
+
+
+def _sendable(item: Json) -> Json:
+    if _NOT_SENT.isdisjoint(item):
+        return item
+    return {name: value for name, value in item.items() if name not in _NOT_SENT}

@@ -1,0 +1,63 @@
+"""What the model is told before the conversation: who it is, where it works, what it may do."""
+
+import platform
+from pathlib import Path
+from typing import Any, Final
+
+from codex_jupyter.tools.policy import Policy
+
+__all__ = ["BASE_INSTRUCTIONS", "TURN_ABORTED", "environment_context", "permissions"]
+
+Json = dict[str, Any]
+
+BASE_INSTRUCTIONS: Final = """You are an agent that works inside a Jupyter notebook, beside the \
+person who runs it. You see what they write in a cell and can act with tools: run Python in their \
+live kernel, run commands in their workspace, edit files with patches, show a plan, and ask.
+
+How to work:
+- Prefer the live kernel (`run_python`) for anything about their data: variables they made are \
+there, and what you make stays there for their next cell. Look before you compute.
+- Use `apply_patch` to change files, `shell_command` for everything else on disk.
+- Show a short plan with `update_plan` when a task has several steps, and keep it true.
+- Every tool call may have to be approved. Say in one sentence why it is needed. If the person \
+declines, do not try the same thing by another way: say what cannot be done without it.
+- Never claim a result that no tool output shows. Numbers come from what was computed.
+- Be brief. End with what was found or done, in plain words and Markdown, as text that still reads \
+well when the notebook is opened tomorrow.
+"""
+
+TURN_ABORTED: Final = (
+    "<turn_aborted>\nThe user interrupted the previous turn on purpose. Tools that were running "
+    "were stopped and may have done part of their work; look before trying again.\n</turn_aborted>"
+)
+"""Recorded as a user message after an interrupt, so that the model knows at its next turn."""
+
+
+def environment_context(cwd: Path) -> Json:
+    """Return the message that tells the model where it is."""
+    text = (
+        f"<environment_context>\n  <cwd>{cwd}</cwd>\n  <shell>bash</shell>\n"
+        f"  <platform>{platform.system()} {platform.machine()}</platform>\n</environment_context>"
+    )
+    return _message("user", text)
+
+
+def permissions(policy: Policy) -> Json:
+    """Return the message that tells the model who has to agree to what."""
+    if policy.approval == "never":
+        rule = (
+            "Nobody will be asked for approval; with full access everything runs."
+            if policy.full_access
+            else "Nobody will be asked for approval, so only read-only commands run."
+        )
+    else:
+        rule = "The user is asked before anything runs that is not provably read-only."
+    return _message(
+        "developer",
+        f"<permissions instructions>\nApproval policy: {policy.approval}. {rule} Commands are not "
+        "sandboxed.\n</permissions instructions>",
+    )
+
+
+def _message(role: str, text: str) -> Json:
+    return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}

@@ -1,0 +1,67 @@
+"""One model client per provider, made when it is first needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from codex_jupyter.model.client import ResponsesClient, ResponsesEndpoint
+from codex_jupyter.model.interface import ModelCapabilities, ModelClient
+from codex_jupyter.model.offline import OfflineModel
+from codex_jupyter.settings import Provider, Settings
+
+__all__ = ["ModelClients"]
+
+
+class ModelClients:
+    """The providers in use. Clients are shared by all threads and closed together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clients: dict[Provider, ModelClient] = {}
+
+    def client(self, provider: Provider) -> ModelClient:
+        """Return the client of ``provider``.
+
+        Raises:
+            ConfigError: The provider needs a key and the environment has none.
+        """
+        known = next((c for p, c in self._clients.items() if p == provider), None)
+        if known is None:
+            known = self._clients[provider] = self._make(provider)
+        return known
+
+    async def aclose(self) -> None:
+        """Close all clients; their requests end."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.aclose()
+
+    def _make(self, provider: Provider) -> ModelClient:
+        match provider.kind:
+            case "offline":
+                plays: list[Path] = [self._settings.home / "plays"]
+                return OfflineModel(pace=self._settings.offline_pace, play_dirs=plays)
+            case "local":
+                from codex_jupyter.model.local import LocalModel  # noqa: PLC0415 - an extra
+
+                return LocalModel(self._settings)
+            case "http":
+                return ResponsesClient(_endpoint(provider, self._settings.environment))
+
+
+def _endpoint(provider: Provider, environment: Mapping[str, str]) -> ResponsesEndpoint:
+    headers = dict(provider.http_headers)
+    for name, variable in provider.env_http_headers.items():
+        if value := environment.get(variable):
+            headers[name] = value
+    return ResponsesEndpoint(
+        name=provider.name,
+        base_url=provider.base_url or "",
+        api_key=provider.api_key(environment),
+        headers=headers,
+        query_params=provider.query_params,
+        request_max_retries=provider.request_max_retries,
+        stream_idle_timeout=provider.stream_idle_timeout,
+        capabilities=ModelCapabilities(
+            freeform_tools=provider.freeform_tools, reasoning=provider.reasoning
+        ),
+    )

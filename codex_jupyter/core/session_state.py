@@ -1,0 +1,165 @@
+"""What a session and its turns share: memory, events, records, open questions."""
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import anyio
+
+from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.history import History
+from codex_jupyter.core.transcript import Transcript
+from codex_jupyter.errors import RolloutError
+from codex_jupyter.flow.requests import AskedRequest, RequestBroker
+from codex_jupyter.ids import ThreadId, TurnId
+from codex_jupyter.protocol.events import (
+    Event,
+    EventMsg,
+    ItemCompleted,
+    ItemStarted,
+    RequestOpened,
+    StatusChanged,
+    TokenUsageUpdated,
+)
+from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.recorder import Recorder
+from codex_jupyter.tools.policy import SessionApprovals
+
+__all__ = ["SessionState"]
+
+Json = dict[str, Any]
+Publish = Callable[[Event], None]
+
+_WRITE_LIMIT: Final = 30.0
+"""Seconds after which a record that the disk does not take fails the turn."""
+
+_FLAGS: Final = {"approval": "waitingOnApproval", "userInput": "waitingOnUserInput"}
+_USAGE: Final = (
+    "totalTokens",
+    "inputTokens",
+    "cachedInputTokens",
+    "outputTokens",
+    "reasoningOutputTokens",
+)
+
+
+class SessionState:
+    """The state of one loaded thread, on the core's loop only.
+
+    Args:
+        thread_id: The thread.
+        publish: Takes every event, in order; must not block.
+        environment: What commands inherit, before secrets are taken out.
+    """
+
+    def __init__(
+        self,
+        thread_id: ThreadId,
+        publish: Publish,
+        environment: Mapping[str, str],
+        *,
+        history: History | None = None,
+        turns: Sequence[Json] = (),
+        usage: Json | None = None,
+    ) -> None:
+        self.thread_id = thread_id
+        self.environment = environment
+        self.history = history or History()
+        self.transcript = Transcript(turns)
+        self.approvals = SessionApprovals()
+        self.broker = RequestBroker(self._announce)
+        self.recorder: Recorder | None = None
+        self.status: Json = {"type": "idle"}
+        self.updated_at = time.time()
+        self._total: Json = dict(usage or {})
+        self._publish = publish
+        self._seq = 0
+        self._waits: list[str] = []
+        self._started_at: dict[str, int] = {}
+
+    def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
+        """Number a message, fold it into the transcript, and publish it."""
+        self._seq += 1
+        event = Event(self.thread_id, turn_id, self._seq, time.time_ns() // 1_000_000, msg)
+        if isinstance(msg, ItemStarted):
+            self._started_at[msg.item["id"]] = msg.item.get("startedAtMs", event.at_ms)
+        elif isinstance(msg, ItemCompleted):
+            self._started_at.pop(msg.item["id"], None)
+        self.transcript.apply(event)
+        self._publish(event)
+
+    def started_at(self, item_id: str) -> int | None:
+        """Return when an open item began, in Unix milliseconds."""
+        return self._started_at.get(item_id)
+
+    async def record(self, records: Sequence[Record]) -> None:
+        """Make ``records`` durable; a cancellation waits until it is known whether they are.
+
+        Raises:
+            RolloutError: They could not be written.
+        """
+        if self.recorder is None or not records:
+            return
+        try:
+            with anyio.fail_after(_WRITE_LIMIT, shield=True):
+                await self.recorder.write(records)
+        except TimeoutError:
+            raise RolloutError(
+                f"{self.recorder.path} did not take a record within {_WRITE_LIMIT:.0f} s; "
+                "check the disk"
+            ) from None
+
+    def set_status(self, status: Json) -> None:
+        """Announce what the thread does now, if that is a change."""
+        if status != self.status:
+            self.status = status
+            self.emit(StatusChanged(status))
+
+    @contextmanager
+    def waiting_on(self, request: AskedRequest) -> Generator[None, None, None]:
+        """Show in the thread's status that a person is waited for."""
+        flag = _FLAGS.get(request.waits_on)
+        if flag is None:
+            yield
+            return
+        self._waits.append(flag)
+        self._show_waits()
+        try:
+            yield
+        finally:
+            self._waits.remove(flag)
+            self._show_waits()
+
+    async def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> None:
+        """Add the usage of one response to the totals, store it, and announce both."""
+        last = _breakdown(usage)
+        self._total = {name: int(self._total.get(name, 0)) + last[name] for name in _USAGE}
+        shown = {
+            "total": self._total,
+            "last": last,
+            "modelContextWindow": config.context_window,
+        }
+        await self.record([Record("event_msg", {"type": "token_count", "info": shown})])
+        self.emit(TokenUsageUpdated(shown), turn_id)
+
+    def _show_waits(self) -> None:
+        if self.status["type"] == "active":
+            self.set_status({"type": "active", "activeFlags": sorted(set(self._waits))})
+
+    def _announce(self, request: AskedRequest) -> None:
+        self.emit(RequestOpened(request.id, request.method, request.params), request.turn_id)
+
+
+def _breakdown(usage: Json) -> Json:
+    """Translate a Responses API ``usage`` into the protocol's breakdown."""
+    read: Json = usage.get("input_tokens_details") or {}
+    written: Json = usage.get("output_tokens_details") or {}
+    taken, given = int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
+    return {
+        "totalTokens": int(usage.get("total_tokens") or taken + given),
+        "inputTokens": taken,
+        "cachedInputTokens": int(read.get("cached_tokens") or 0),
+        "outputTokens": given,
+        "reasoningOutputTokens": int(written.get("reasoning_tokens") or 0),
+    }

@@ -1,0 +1,82 @@
+"""Threads as they travel."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from codex_jupyter.core.session import Session
+from codex_jupyter.ids import ThreadId
+
+__all__ = ["PROTOCOL_VERSION", "summary_shape", "thread_shape"]
+
+Json = dict[str, Any]
+
+PROTOCOL_VERSION: Final = "0.169.0"
+"""The version of the original whose shapes and orders these are; clients compare it."""
+
+
+class StoredSummary(Protocol):
+    """What is known of a thread that is not loaded."""
+
+    @property
+    def thread_id(self) -> ThreadId: ...  # noqa: D102
+    @property
+    def meta(self) -> Json: ...  # noqa: D102
+    @property
+    def path(self) -> object: ...  # noqa: D102
+    @property
+    def created_at(self) -> float: ...  # noqa: D102
+    @property
+    def updated_at(self) -> float: ...  # noqa: D102
+    @property
+    def preview(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str | None: ...  # noqa: D102
+
+
+def thread_shape(session: Session, *, include_turns: bool) -> Json:
+    """Return a loaded thread; open items of its running turn have the text they have so far."""
+    return {
+        **_common(session.thread_id, session.preview, session.name),
+        "ephemeral": session.ephemeral,
+        "modelProvider": session.config.provider.id,
+        "model": session.config.model,
+        "createdAt": int(session.created_at),
+        "updatedAt": int(session.state.updated_at),
+        "status": session.state.status,
+        "path": str(session.path) if session.path else None,
+        "cwd": str(session.config.cwd),
+        "turns": session.state.transcript.turns() if include_turns else [],
+    }
+
+
+def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
+    """Return a thread that is only on disk."""
+    meta = stored.meta
+    return {
+        **_common(stored.thread_id, stored.preview, stored.name),
+        "ephemeral": False,
+        "modelProvider": meta.get("model_provider") or "",
+        "model": None,
+        "createdAt": int(stored.created_at),
+        "updatedAt": int(stored.updated_at),
+        "status": {"type": "notLoaded"},
+        "path": str(stored.path),
+        "cwd": meta.get("cwd") or "",
+        "turns": [{"itemsView": "full", "rootTurnId": turn["id"], **turn} for turn in turns],
+    }
+
+
+def _common(thread_id: ThreadId, preview: str, name: str | None) -> Json:
+    return {
+        "id": thread_id,
+        "sessionId": thread_id,
+        "forkedFromId": None,
+        "parentThreadId": None,
+        "preview": preview,
+        "cliVersion": PROTOCOL_VERSION,
+        "source": "vscode",
+        "agentNickname": None,
+        "agentRole": None,
+        "gitInfo": None,
+        "name": name,
+    }

@@ -1,0 +1,115 @@
+"""The turns of a loaded thread as clients see them, down to the half-streamed item."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from codex_jupyter.ids import TurnId
+from codex_jupyter.protocol.events import (
+    Event,
+    ItemCompleted,
+    ItemStarted,
+    SummaryPartAdded,
+    TextDelta,
+    TurnCompleted,
+    TurnStarted,
+)
+
+__all__ = ["Transcript"]
+
+Json = dict[str, Any]
+
+
+class _OpenItem:
+    """An item that still grows; its text is joined only when somebody looks."""
+
+    def __init__(self, item: Json) -> None:
+        self.item = item
+        self.parts: dict[tuple[str, int], list[str]] = {}
+
+    def add(self, msg: TextDelta) -> None:
+        self.parts.setdefault((msg.kind, msg.index), []).append(msg.delta)
+
+    def joined(self) -> Json:
+        item = dict(self.item)
+        for (kind, index), pieces in sorted(self.parts.items()):
+            text = "".join(pieces)
+            match kind:
+                case "agentMessage":
+                    item["text"] = text
+                case "commandOutput":
+                    item["aggregatedOutput"] = text
+                case _:
+                    name = "summary" if kind == "summary" else "content"
+                    texts = [*item.get(name, [])]
+                    texts += [""] * (index + 1 - len(texts))
+                    texts[index] = text
+                    item[name] = texts
+        return item
+
+
+class Transcript:
+    """Folds events into turns.
+
+    Args:
+        turns: Wire-shaped turns of the stored thread, oldest first.
+    """
+
+    def __init__(self, turns: Iterable[Json] = ()) -> None:
+        self._turns: list[Json] = list(turns)
+        self._open: dict[str, _OpenItem] = {}
+        self._place: dict[str, int] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one event of the thread; deltas cost one append."""
+        msg = event.msg
+        if isinstance(msg, TextDelta):
+            if (open_item := self._open.get(msg.item_id)) is not None:
+                open_item.add(msg)
+        elif isinstance(msg, ItemStarted):
+            self._open[msg.item["id"]] = _OpenItem(msg.item)
+            self._place[msg.item["id"]] = len(self._turns[-1]["items"])
+            self._turns[-1]["items"].append(msg.item)
+        elif isinstance(msg, ItemCompleted):
+            self._complete(msg.item)
+        elif isinstance(msg, SummaryPartAdded):
+            if (open_item := self._open.get(msg.item_id)) is not None:
+                open_item.parts.setdefault(("summary", msg.index), [])
+        elif isinstance(msg, TurnStarted):
+            self._turns.append({**msg.turn, "items": []})
+        elif isinstance(msg, TurnCompleted):
+            self._turns[-1] = {**msg.turn, "items": self._turns[-1]["items"]}
+            self._open.clear()
+            self._place.clear()
+
+    def turns(self) -> list[Json]:
+        """Return all turns with their items; open items have the text they have so far."""
+        if not self._turns:
+            return []
+        *closed, last = self._turns
+        items = [
+            self._open[item["id"]].joined() if item["id"] in self._open else item
+            for item in last["items"]
+            if not item.get("abandoned")
+        ]
+        shown = [*closed, {**last, "items": items}]
+        return [{**turn, "itemsView": "full"} for turn in shown]
+
+    def status_of(self, turn_id: TurnId) -> str | None:
+        """Return the status of a turn, or ``None`` for one that is not there."""
+        for turn in reversed(self._turns):
+            if turn["id"] == turn_id:
+                return str(turn["status"])
+        return None
+
+    def open_items(self) -> list[Json]:
+        """Return the items that were started and never completed, with their text so far."""
+        return [entry.joined() for entry in self._open.values()]
+
+    def _complete(self, item: Json) -> None:
+        self._open.pop(item["id"], None)
+        items = self._turns[-1]["items"]
+        place = self._place.pop(item["id"], None)
+        if place is None:
+            items.append(item)
+        else:
+            items[place] = item

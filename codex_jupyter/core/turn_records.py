@@ -1,0 +1,131 @@
+"""How a turn is written down, on the wire and on disk: pure translations."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from codex_jupyter._version import __version__
+from codex_jupyter.core.instructions import TURN_ABORTED
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.errors import CodexError, ModelError
+from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.records import Record
+
+__all__ = [
+    "aborted_message",
+    "developer_message",
+    "end_record",
+    "session_meta",
+    "start_records",
+    "wire_error",
+    "wire_turn",
+]
+
+Json = dict[str, Any]
+
+
+def session_meta(turn: Turn, created_at: float, tools: Sequence[DynamicToolSpec]) -> Json:
+    """Return the first line of a rollout."""
+    return {
+        "id": turn.thread_id,
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created_at)),
+        "cwd": str(turn.workspace),
+        "originator": "codex_jupyter",
+        "cli_version": __version__,
+        "source": "vscode",
+        "model_provider": turn.config.provider.id,
+        "base_instructions": {"text": turn.config.base_instructions},
+        "dynamic_tools": [tool.wire() for tool in tools] or None,
+    }
+
+
+def wire_turn(turn: Turn, status: str) -> Json:
+    """Return a turn without items, as notifications carry it."""
+    return {
+        "id": turn.turn_id,
+        "rootTurnId": turn.turn_id,
+        "items": [],
+        "itemsView": "notLoaded",
+        "status": status,
+        "error": None,
+        "startedAt": int(turn.started),
+        "completedAt": None,
+        "durationMs": None,
+    }
+
+
+def wire_error(error: CodexError) -> Json:
+    """Return the protocol's form of what made a turn fail."""
+    if isinstance(error, ModelError):
+        return {
+            "message": str(error),
+            "codexErrorInfo": error.info,
+            "additionalDetails": error.details,
+        }
+    return {"message": str(error), "codexErrorInfo": "other", "additionalDetails": None}
+
+
+def aborted_message() -> Json:
+    """Return what the model is told at its next turn after an interrupt."""
+    content = [{"type": "input_text", "text": TURN_ABORTED}]
+    return {"type": "message", "role": "user", "content": content}
+
+
+def developer_message(text: str) -> Json:
+    """Return instructions of the developer's as a response item."""
+    content = [{"type": "input_text", "text": text}]
+    return {"type": "message", "role": "developer", "content": content}
+
+
+def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
+    """Return the lines that make an accepted turn durable: its settings, its input."""
+    config = turn.config
+    item = turn.spoken.item()
+    now = round(turn.started * 1000)
+    shown = {**item, "startedAtMs": now, "completedAtMs": now}
+    return [
+        Record(
+            "turn_context",
+            {
+                "turn_id": turn.turn_id,
+                "cwd": str(config.cwd),
+                "approval_policy": config.approval_policy,
+                "sandbox_policy": config.sandbox,
+                "model": config.model,
+                "model_provider": config.provider.id,
+                "effort": config.effort,
+                "summary": config.summary or "auto",
+            },
+        ),
+        Record(
+            "event_msg",
+            {"type": "task_started", "turn_id": turn.turn_id, "started_at_ms": now},
+        ),
+        *(Record("response_item", entry) for entry in items),
+        Record(
+            "event_msg",
+            {
+                "type": "item_completed",
+                "thread_id": turn.thread_id,
+                "turn_id": turn.turn_id,
+                "item": shown,
+            },
+        ),
+    ]
+
+
+def end_record(turn: Turn, status: str, error: Json | None, duration_ms: int) -> Record:
+    """Return the line that says how a turn ended."""
+    payload: Json = {
+        "turn_id": turn.turn_id,
+        "completed_at_ms": time.time_ns() // 1_000_000,
+        "duration_ms": duration_ms,
+    }
+    match status:
+        case "completed":
+            payload |= {"type": "task_complete", "last_agent_message": turn.last_text}
+        case "interrupted":
+            payload |= {"type": "turn_aborted", "reason": "interrupted"}
+        case _:
+            payload |= {"type": "turn_failed", "error": error}
+    return Record("event_msg", payload)

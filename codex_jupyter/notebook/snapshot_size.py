@@ -1,0 +1,73 @@
+"""Fits the snapshot of a turn into a number of bytes without losing its shape."""
+
+import json
+from typing import Any, Final
+
+__all__ = ["clip", "fit"]
+
+_LIMITS: Final = (65_536, 16_384, 4_096, 1_024, 256)
+"""Characters a single text may keep, tried in this order until the snapshot fits."""
+
+_NEVER_CLIPPED: Final = frozenset(
+    {"id", "type", "status", "threadId", "turnId", "requestId", "itemId", "digest", "op", "outcome"}
+)
+
+
+def clip(text: str, limit: int) -> str:
+    """Return ``text`` in about ``limit`` characters: a third of its head, the rest from its tail.
+
+    Where the middle went, a line says how many characters are missing.
+    """
+    if len(text) <= limit:
+        return text
+    head = limit // 3
+    tail = limit - head
+    return f"{text[:head]}\n… {len(text) - limit:,} characters not kept …\n{text[-tail:]}"
+
+
+def fit(state: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+    """Return a deep copy of ``state`` of at most ``max_bytes`` UTF-8 bytes as compact JSON.
+
+    Texts lose their middle first, then the diff of the whole turn goes, then items from the
+    middle of the turn. ``truncated`` is true as soon as anything was lost.
+    """
+    copied = _clipped(state, None)
+    for limit in _LIMITS:
+        if _size(copied) <= max_bytes:
+            return copied
+        copied = _clipped(state, limit) | {"truncated": True}
+    return _without_middle(copied, max_bytes)
+
+
+def _without_middle(snapshot: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+    snapshot = {**snapshot, "diff": None, "truncated": True}
+    items: list[dict[str, Any]] = snapshot["items"]
+    while items and _size(snapshot) > max_bytes:
+        middle = len(items) // 2
+        quarter = max(1, len(items) // 4)
+        items = items[: middle - quarter // 2] + items[middle - quarter // 2 + quarter :]
+        snapshot["items"] = items
+    while _size(snapshot) > max_bytes and (snapshot["notices"] or snapshot["requests"]):
+        longer = (
+            "notices" if _size(snapshot["notices"]) > _size(snapshot["requests"]) else "requests"
+        )
+        snapshot[longer] = snapshot[longer][len(snapshot[longer]) // 2 + 1 :]
+    return snapshot
+
+
+def _clipped(value: Any, limit: int | None, name: str = "") -> Any:
+    match value:
+        case str():
+            keep = limit is None or name in _NEVER_CLIPPED
+            return value if keep else clip(value, limit or 0)
+        case dict():
+            return {key: _clipped(member, limit, key) for key, member in value.items()}
+        case list():
+            return [_clipped(member, limit, name) for member in value]
+        case _:
+            return value
+
+
+def _size(value: Any) -> int:
+    compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(compact.encode("utf-8", "surrogatepass"))

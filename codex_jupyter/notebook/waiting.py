@@ -1,0 +1,172 @@
+"""How the kernel's main thread waits for a turn: it runs the turn's kernel code, and it can stop.
+
+A stop reaches the turn even while that thread is inside compiled code: the signal's number arrives
+on a pipe that the core's loop reads, whether or not Python gets to run a handler.
+"""
+
+import asyncio
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Final
+
+import anyio
+
+__all__ = ["Bench", "Job", "stoppable"]
+
+_DONE: Final = None
+
+
+@dataclass(slots=True)
+class Job:
+    """Something to run on the main thread."""
+
+    run: Callable[[], Any]
+    label: str
+    """What to call it where the kernel hangs in it, e.g. the code."""
+
+    result: "Future[Any]" = field(default_factory=Future[Any])
+
+
+class Bench:
+    """Where a turn leaves work for the thread that waits for it.
+
+    Args:
+        summon: Asks the kernel's idle main loop to call a function soon; used while nobody waits.
+    """
+
+    def __init__(self, summon: Callable[[Callable[[], None]], None] | None) -> None:
+        self._summon = summon
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._waiters = 0
+        self._wake_loop: Callable[[], None] | None = None
+        self._finished = False
+        self.running: Job | None = None
+        """What holds the main thread now."""
+
+    def put(self, job: Job) -> None:
+        """Leave work; from any thread."""
+        self._jobs.put(job)
+        if self._wake_loop is not None:
+            self._wake_loop()
+        elif self._waiters == 0 and self._summon is not None:
+            self._summon(self._run_waiting)
+
+    def finish(self) -> None:
+        """Let whoever waits go home once the work is done; from any thread."""
+        self._finished = True
+        self._jobs.put(_DONE)
+        if self._wake_loop is not None:
+            self._wake_loop()
+
+    def wait(self) -> None:
+        """Run work on this thread until `finish`; other waits may follow."""
+        self._waiters += 1
+        try:
+            while not (self._finished and self._jobs.empty()):
+                if (job := self._jobs.get()) is not _DONE:
+                    self._run(job)
+        finally:
+            self._waiters -= 1
+
+    async def wait_async(self) -> None:
+        """Do the same on a running asyncio loop, between its other work."""
+        loop = asyncio.get_running_loop()
+        left = asyncio.Event()
+        self._waiters += 1
+        self._wake_loop = lambda: _wake(loop, left)
+        try:
+            while not (self._finished and self._jobs.empty()):
+                self._run_waiting()
+                if not self._finished:
+                    await left.wait()
+                    left.clear()
+        finally:
+            self._wake_loop = None
+            self._waiters -= 1
+
+    def _run_waiting(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                if (job := self._jobs.get_nowait()) is not _DONE:
+                    self._run(job)
+
+    def _run(self, job: Job) -> None:
+        if not job.result.set_running_or_notify_cancel():
+            return
+        self.running = job
+        try:
+            result = job.run()
+        except BaseException as error:  # noqa: BLE001 - whoever asked for it hears of it
+            self.running = None
+            job.result.set_exception(error)
+        else:
+            self.running = None
+            job.result.set_result(result)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, left: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop has closed
+        loop.call_soon_threadsafe(left.set)
+
+
+@contextmanager
+def stoppable(
+    bench: Bench,
+    watch: Callable[[Callable[[], Any]], "Future[Any]"],
+    on_signal: Callable[[], None],
+) -> Generator[None, None, None]:
+    """Make SIGINT stop the turn instead of the thread that waits for it.
+
+    While the block runs on the main thread, each SIGINT calls ``on_signal`` on the core's loop,
+    and interrupts the turn's kernel code if that is what the thread runs. Elsewhere this does
+    nothing: only the main thread gets signals.
+
+    Args:
+        bench: Tells whether kernel code runs.
+        watch: Starts an async function on the core's loop and returns its future.
+        on_signal: What a stop does; on the core's loop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    old_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+
+    def interrupt_code(_number: int, _frame: FrameType | None) -> None:
+        if bench.running is not None:
+            raise KeyboardInterrupt
+
+    old_handler = signal.signal(signal.SIGINT, interrupt_code)
+    watcher = watch(lambda: _watch_signals(read_fd, old_fd, on_signal))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old_handler or signal.default_int_handler)
+        signal.set_wakeup_fd(old_fd)
+        os.close(write_fd)
+        with suppress(BaseException):
+            watcher.result(timeout=5)
+        os.close(read_fd)
+
+
+async def _watch_signals(read_fd: int, old_fd: int, on_signal: Callable[[], None]) -> None:
+    """Read signal numbers until the other end of the pipe closes."""
+    while True:
+        await anyio.wait_readable(read_fd)
+        numbers = os.read(read_fd, 64)
+        if not numbers:
+            return
+        if old_fd >= 0:
+            with suppress(OSError):
+                os.write(old_fd, numbers)
+        for number in numbers:
+            if number == signal.SIGINT:
+                on_signal()

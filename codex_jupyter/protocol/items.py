@@ -1,0 +1,203 @@
+"""User input and thread items: the shapes a turn is made of."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from codex_jupyter.protocol._wire import WireModel
+
+__all__ = [
+    "AgentMessageItem",
+    "CommandExecutionItem",
+    "DynamicToolCallItem",
+    "FileChangeItem",
+    "FileUpdateChange",
+    "ImageInput",
+    "LocalImageInput",
+    "MentionInput",
+    "PatchKind",
+    "ReasoningItem",
+    "SkillInput",
+    "TextInput",
+    "ThreadItem",
+    "TokenUsageBreakdown",
+    "TurnError",
+    "UserInput",
+    "UserMessageItem",
+    "input_chars",
+    "input_preview",
+]
+
+
+class TextInput(WireModel):
+    """What a person typed."""
+
+    type: Literal["text"] = "text"
+    text: str
+    text_elements: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    """Kept in snake_case on the wire, as the original does."""
+
+
+class ImageInput(WireModel):
+    """An image by address; a ``data:`` URL carries the bytes themselves."""
+
+    type: Literal["image"] = "image"
+    url: str
+
+
+class LocalImageInput(WireModel):
+    """An image file on the server's machine; a missing file becomes a text for the model."""
+
+    type: Literal["localImage"] = "localImage"
+    path: str
+
+
+class SkillInput(WireModel):
+    """A skill named by the user."""
+
+    type: Literal["skill"] = "skill"
+    name: str
+    path: str
+
+
+class MentionInput(WireModel):
+    """A file or other thing the user pointed at."""
+
+    type: Literal["mention"] = "mention"
+    name: str
+    path: str
+
+
+UserInput = Annotated[
+    TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput,
+    Field(discriminator="type"),
+]
+
+
+class TurnError(WireModel):
+    """Why a turn failed."""
+
+    message: str
+    codex_error_info: Any = None
+    """A word such as ``unauthorized``, or one member that carries an ``httpStatusCode``."""
+
+    additional_details: str | None = None
+
+
+class TokenUsageBreakdown(WireModel):
+    """Tokens of one response, or of all responses of a thread."""
+
+    total_tokens: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+
+
+class _Timed(WireModel):
+    id: str
+    started_at_ms: int | None = None
+    completed_at_ms: int | None = None
+
+
+class UserMessageItem(_Timed):
+    """What the user said; started and completed at once."""
+
+    type: Literal["userMessage"] = "userMessage"
+    client_id: str | None = None
+    content: list[UserInput]
+
+
+class AgentMessageItem(_Timed):
+    """What the model says."""
+
+    type: Literal["agentMessage"] = "agentMessage"
+    text: str
+    phase: str | None = None
+    abandoned: bool | None = None
+    """Ours: the stream broke here and the answer starts again in a later item."""
+
+
+class ReasoningItem(_Timed):
+    """How the model got there, as far as it tells."""
+
+    type: Literal["reasoning"] = "reasoning"
+    summary: list[str] = Field(default_factory=list[str])
+    content: list[str] = Field(default_factory=list[str])
+    abandoned: bool | None = None
+
+
+ItemStatus = Literal["inProgress", "completed", "failed", "declined"]
+
+
+class CommandExecutionItem(_Timed):
+    """A command of the model's and what it printed."""
+
+    type: Literal["commandExecution"] = "commandExecution"
+    command: str
+    cwd: str
+    process_id: str | None = None
+    source: str = "agent"
+    status: ItemStatus
+    command_actions: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    aggregated_output: str | None = None
+    exit_code: int | None = None
+    duration_ms: int | None = None
+
+
+class PatchKind(WireModel):
+    """What happens to one file."""
+
+    type: Literal["add", "delete", "update"]
+    move_path: str | None = None
+
+
+class FileUpdateChange(WireModel):
+    """One file of a patch. ``diff`` is the whole text for add and delete, hunks for update."""
+
+    path: str
+    kind: PatchKind
+    diff: str
+
+
+class FileChangeItem(_Timed):
+    """A patch of the model's."""
+
+    type: Literal["fileChange"] = "fileChange"
+    changes: list[FileUpdateChange]
+    status: ItemStatus
+
+
+class DynamicToolCallItem(_Timed):
+    """A call of a tool that a client runs."""
+
+    type: Literal["dynamicToolCall"] = "dynamicToolCall"
+    namespace: str | None = None
+    tool: str
+    arguments: Any = None
+    status: ItemStatus
+    content_items: list[dict[str, Any]] | None = None
+    success: bool | None = None
+    duration_ms: int | None = None
+
+
+ThreadItem = Annotated[
+    UserMessageItem
+    | AgentMessageItem
+    | ReasoningItem
+    | CommandExecutionItem
+    | FileChangeItem
+    | DynamicToolCallItem,
+    Field(discriminator="type"),
+]
+
+
+def input_chars(items: list[UserInput]) -> int:
+    """Count the characters of text in ``items``."""
+    return sum(len(item.text) for item in items if isinstance(item, TextInput))
+
+
+def input_preview(items: list[UserInput]) -> str:
+    """Return the text of ``items``, as lists of threads show it."""
+    return "\n".join(item.text for item in items if isinstance(item, TextInput))

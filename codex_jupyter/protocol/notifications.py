@@ -1,0 +1,160 @@
+"""What the server tells subscribed clients."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
+from codex_jupyter.protocol.requests import Thread, Turn
+
+__all__ = ["NOTIFICATIONS"]
+
+
+class ThreadStarted(WireModel):
+    """A thread exists now; told to every connection."""
+
+    thread: Thread
+
+
+class ThreadStatus(WireModel):
+    """What a thread is doing; ``activeFlags`` only while ``active``."""
+
+    type: Literal["notLoaded", "idle", "active", "systemError"]
+    active_flags: list[Literal["waitingOnApproval", "waitingOnUserInput"]] | None = None
+
+
+class ThreadStatusChanged(WireModel):
+    """Told to every connection, only on change."""
+
+    thread_id: str
+    status: ThreadStatus
+
+
+class TurnNotice(WireModel):
+    """`turn/started` and `turn/completed`; the latter exactly once for each announced turn."""
+
+    thread_id: str
+    turn: Turn
+
+
+class _OfTurn(WireModel):
+    thread_id: str
+    turn_id: str
+
+
+class ItemStarted(_OfTurn):
+    """An item has begun; its deltas follow."""
+
+    item: ThreadItem
+    started_at_ms: int
+
+
+class ItemCompleted(_OfTurn):
+    """An item is final, and stored."""
+
+    item: ThreadItem
+    completed_at_ms: int
+
+
+class ItemDelta(_OfTurn):
+    """A piece of one item's text; pieces may have been merged on the way, none is lost."""
+
+    item_id: str
+    delta: str
+    summary_index: int | None = None
+    content_index: int | None = None
+
+
+class SummaryPartAdded(_OfTurn):
+    """The next part of a reasoning summary begins."""
+
+    item_id: str
+    summary_index: int
+
+
+class PlanStep(WireModel):
+    """One step of the model's plan."""
+
+    step: str
+    status: Literal["pending", "inProgress", "completed"]
+
+
+class PlanUpdated(_OfTurn):
+    """The model's plan, whole."""
+
+    explanation: str | None = None
+    plan: list[PlanStep]
+
+
+class DiffUpdated(_OfTurn):
+    """All file changes of the turn so far, as one git-style diff."""
+
+    diff: str
+
+
+class TokenUsage(WireModel):
+    """Tokens used by the thread and by the last response."""
+
+    total: TokenUsageBreakdown
+    last: TokenUsageBreakdown
+    model_context_window: int | None = None
+
+
+class TokenUsageUpdated(_OfTurn):
+    """Told after each response of the model."""
+
+    token_usage: TokenUsage
+
+
+class RequestResolved(WireModel):
+    """A server request is settled or withdrawn."""
+
+    thread_id: str
+    request_id: str
+
+
+class ErrorNotice(_OfTurn):
+    """Something went wrong; with ``willRetry`` the turn goes on."""
+
+    will_retry: bool
+    error: TurnError
+
+
+class Warned(WireModel):
+    """Something the user should know."""
+
+    message: str
+    thread_id: str | None = None
+
+
+class ConfigWarned(WireModel):
+    """A configuration file has something unusual."""
+
+    summary: str
+    details: str | None = None
+    path: str | None = None
+    range: dict[str, Any] | None = Field(default=None)
+
+
+NOTIFICATIONS: dict[str, type[WireModel]] = {
+    "thread/started": ThreadStarted,
+    "thread/status/changed": ThreadStatusChanged,
+    "thread/tokenUsage/updated": TokenUsageUpdated,
+    "turn/started": TurnNotice,
+    "turn/completed": TurnNotice,
+    "turn/plan/updated": PlanUpdated,
+    "turn/diff/updated": DiffUpdated,
+    "item/started": ItemStarted,
+    "item/completed": ItemCompleted,
+    "item/agentMessage/delta": ItemDelta,
+    "item/reasoning/summaryPartAdded": SummaryPartAdded,
+    "item/reasoning/summaryTextDelta": ItemDelta,
+    "item/reasoning/textDelta": ItemDelta,
+    "item/commandExecution/outputDelta": ItemDelta,
+    "serverRequest/resolved": RequestResolved,
+    "error": ErrorNotice,
+    "warning": Warned,
+    "configWarning": ConfigWarned,
+}
+"""Every notification of this version, with the shape of its params."""

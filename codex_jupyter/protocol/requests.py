@@ -1,0 +1,292 @@
+"""What a client may ask for: params, results, and the table of methods."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.items import UserInput
+
+__all__ = [
+    "CLIENT_REQUESTS",
+    "DynamicToolSpec",
+    "InitializeParams",
+    "InitializeResult",
+    "SandboxPolicy",
+    "Thread",
+    "ThreadListParams",
+    "ThreadListResult",
+    "ThreadOpened",
+    "ThreadReadParams",
+    "ThreadReadResult",
+    "ThreadResumeParams",
+    "ThreadStartParams",
+    "Turn",
+    "TurnInterruptParams",
+    "TurnInterruptResult",
+    "TurnStartParams",
+    "TurnStartResult",
+    "TurnSteerParams",
+    "TurnSteerResult",
+]
+
+ApprovalPolicy = Literal["untrusted", "on-request", "never"]
+SandboxMode = Literal["read-only", "workspace-write", "danger-full-access"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Summary = Literal["auto", "concise", "detailed", "none"]
+
+UUID_FORMAT: dict[str, Any] = {"format": "uuid"}
+
+
+class ClientInfo(WireModel):
+    """Who connects."""
+
+    name: str
+    title: str | None = None
+    version: str
+
+
+class InitializeCapabilities(WireModel):
+    """What this connection wants to see."""
+
+    experimental_api: bool = False
+    opt_out_notification_methods: list[str] | None = None
+
+
+class InitializeParams(WireModel):
+    """The first request of every connection."""
+
+    METHOD: ClassVar[str] = "initialize"
+    client_info: ClientInfo
+    capabilities: InitializeCapabilities | None = None
+
+
+class InitializeResult(WireModel):
+    """Who answers. The version in ``userAgent`` is the protocol's, which clients compare."""
+
+    user_agent: str
+    codex_home: str
+    platform_family: str
+    platform_os: str
+
+
+class SandboxPolicy(WireModel):
+    """What commands may touch, as asked for. Nothing is enforced in this version: see cards."""
+
+    type: Literal["readOnly", "workspaceWrite", "dangerFullAccess", "externalSandbox"]
+    writable_roots: list[str] | None = None
+    network_access: bool | str | None = None
+    exclude_tmpdir_env_var: bool | None = None
+    exclude_slash_tmp: bool | None = None
+
+
+class DynamicToolSpec(WireModel):
+    """A tool that the client of the thread runs when the model calls it."""
+
+    type: Literal["function"] = "function"
+    name: str
+    description: str
+    input_schema: Any
+    read_only: bool = False
+    """Ours: the tool changes nothing, so that no approval is asked for."""
+
+    requires_approval: bool = False
+    """Ours: every call is decided like a command, by the thread's approval policy."""
+
+    code_argument: str | None = None
+    """Ours: the argument that holds what will run, shown when approval is asked for."""
+
+
+class ThreadStartParams(WireModel):
+    """Start a conversation."""
+
+    METHOD: ClassVar[str] = "thread/start"
+    thread_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
+    """Ours: the id the thread shall have. Duplicates are refused."""
+
+    model: str | None = None
+    model_provider: str | None = None
+    cwd: str | None = None
+    approval_policy: ApprovalPolicy | None = None
+    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    sandbox: SandboxMode | None = None
+    config: dict[str, Any] | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+    ephemeral: bool | None = None
+    dynamic_tools: list[DynamicToolSpec] | None = None
+
+
+class ThreadResumeParams(WireModel):
+    """Open a stored thread, or join one that is loaded."""
+
+    METHOD: ClassVar[str] = "thread/resume"
+    thread_id: str
+    model: str | None = None
+    model_provider: str | None = None
+    cwd: str | None = None
+    approval_policy: ApprovalPolicy | None = None
+    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    sandbox: SandboxMode | None = None
+    config: dict[str, Any] | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+    exclude_turns: bool = False
+
+
+class ThreadReadParams(WireModel):
+    """Look at a thread without loading it."""
+
+    METHOD: ClassVar[str] = "thread/read"
+    thread_id: str
+    include_turns: bool = False
+
+
+class ThreadListParams(WireModel):
+    """List stored threads, newest first."""
+
+    METHOD: ClassVar[str] = "thread/list"
+    cursor: str | None = None
+    limit: int | None = None
+    sort_key: Literal["created_at", "updated_at"] | None = None
+    model_providers: list[str] | None = None
+    source_kinds: list[str] | None = None
+    archived: bool | None = None
+    cwd: str | None = None
+    search_term: str | None = None
+
+
+class TurnStartParams(WireModel):
+    """Say something, and let the model work on it."""
+
+    METHOD: ClassVar[str] = "turn/start"
+    thread_id: str
+    turn_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
+    """Ours: the id the turn shall have. Duplicates within the thread are refused."""
+
+    input: list[UserInput]
+    client_user_message_id: str | None = None
+    cwd: str | None = None
+    approval_policy: ApprovalPolicy | None = None
+    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    sandbox_policy: SandboxPolicy | None = None
+    model: str | None = None
+    effort: Effort | None = None
+    summary: Summary | None = None
+    output_schema: Any = None
+
+
+class TurnSteerParams(WireModel):
+    """Say something more to the running turn."""
+
+    METHOD: ClassVar[str] = "turn/steer"
+    thread_id: str
+    expected_turn_id: str
+    input: list[UserInput]
+    client_user_message_id: str | None = None
+
+
+class TurnInterruptParams(WireModel):
+    """Stop the running turn."""
+
+    METHOD: ClassVar[str] = "turn/interrupt"
+    thread_id: str
+    turn_id: str
+
+
+class Turn(WireModel):
+    """One turn, with as many items as the message at hand shows."""
+
+    id: str
+    root_turn_id: str | None = None
+    items: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    items_view: Literal["notLoaded", "summary", "full"] = "notLoaded"
+    status: Literal["inProgress", "completed", "interrupted", "failed"]
+    error: dict[str, Any] | None = None
+    started_at: int | None = None
+    """Unix seconds."""
+
+    completed_at: int | None = None
+    duration_ms: int | None = None
+
+
+class Thread(WireModel):
+    """A conversation, with as many turns as the message at hand shows."""
+
+    id: str
+    session_id: str
+    preview: str
+    ephemeral: bool
+    model_provider: str
+    model: str | None = None
+    created_at: int
+    updated_at: int
+    status: dict[str, Any]
+    path: str | None = None
+    cwd: str
+    cli_version: str
+    source: Any = "vscode"
+    forked_from_id: str | None = None
+    parent_thread_id: str | None = None
+    agent_nickname: str | None = None
+    agent_role: str | None = None
+    git_info: dict[str, Any] | None = None
+    name: str | None = None
+    turns: list[Turn] = Field(default_factory=list[Turn])
+
+
+class ThreadOpened(WireModel):
+    """The result of thread/start and thread/resume."""
+
+    thread: Thread
+    model: str
+    model_provider: str
+    cwd: str
+    approval_policy: ApprovalPolicy
+    approvals_reviewer: Literal["user", "auto_review"]
+    sandbox: SandboxPolicy
+    reasoning_effort: Effort | None = None
+    sandboxing: str
+    """Ours: what holds commands back on this machine, in words for a card."""
+
+
+class ThreadReadResult(WireModel):
+    """The result of thread/read."""
+
+    thread: Thread
+
+
+class ThreadListResult(WireModel):
+    """The result of thread/list; ``nextCursor`` is absent on the last page."""
+
+    data: list[Thread]
+    next_cursor: str | None = None
+
+
+class TurnStartResult(WireModel):
+    """The result of turn/start: the turn that will carry the input."""
+
+    turn: Turn
+
+
+class TurnSteerResult(WireModel):
+    """The result of turn/steer."""
+
+    turn_id: str
+
+
+class TurnInterruptResult(WireModel):
+    """The result of turn/interrupt: the turn is on its way out."""
+
+
+CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
+    "initialize": (InitializeParams, InitializeResult),
+    "thread/start": (ThreadStartParams, ThreadOpened),
+    "thread/resume": (ThreadResumeParams, ThreadOpened),
+    "thread/read": (ThreadReadParams, ThreadReadResult),
+    "thread/list": (ThreadListParams, ThreadListResult),
+    "turn/start": (TurnStartParams, TurnStartResult),
+    "turn/steer": (TurnSteerParams, TurnSteerResult),
+    "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),
+}
+"""Every method of this version, with the shapes of its params and result."""

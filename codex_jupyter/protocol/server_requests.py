@@ -1,0 +1,153 @@
+"""What the server asks clients, and what they may answer."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from codex_jupyter.protocol._wire import WireModel
+
+__all__ = [
+    "SERVER_REQUESTS",
+    "ApprovalAnswer",
+    "CommandExecutionRequestApprovalParams",
+    "DynamicToolCallAnswer",
+    "DynamicToolCallParams",
+    "FileChangeRequestApprovalParams",
+    "UserInputAnswer",
+    "UserInputOption",
+    "UserInputQuestion",
+    "UserInputRequestParams",
+]
+
+Decision = Literal["accept", "acceptForSession", "decline", "cancel"]
+
+
+class _OfItem(WireModel):
+    thread_id: str
+    turn_id: str
+    item_id: str
+    started_at_ms: int | None = None
+
+
+class CommandExecutionRequestApprovalParams(_OfItem):
+    """Ask whether a command, or code in the user's kernel, may run.
+
+    Sent to every connection subscribed to the thread. The first answer settles it; all are told
+    with `serverRequest/resolved`.
+    """
+
+    METHOD: ClassVar[str] = "item/commandExecution/requestApproval"
+
+    kind: Literal["command", "dynamicTool"] = "command"
+    command: str | None = None
+    """For display, in a form in which different commands look different. What runs is what the
+    session holds."""
+
+    cwd: str | None = None
+    reason: str | None = None
+    warning: str | None = None
+    """Ours: why this deserves a close look."""
+
+    sandboxing: str | None = None
+    """Ours: what holds the command back, e.g. ``not sandboxed``."""
+
+    digest: str | None = None
+    """Ours: SHA-256 of what will run. An answer that names another digest does not count."""
+
+    command_actions: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    available_decisions: list[Decision] = Field(
+        default_factory=lambda: ["accept", "acceptForSession", "decline", "cancel"]
+    )
+
+
+class FileChangeRequestApprovalParams(_OfItem):
+    """Ask whether the patch of ``itemId`` may be applied; its item shows the changes."""
+
+    METHOD: ClassVar[str] = "item/fileChange/requestApproval"
+
+    reason: str | None = None
+    grant_root: str | None = None
+    warning: str | None = None
+    sandboxing: str | None = None
+    digest: str | None = None
+
+
+class ApprovalAnswer(WireModel):
+    """The answer to both kinds of approval request.
+
+    ``accept`` runs it; ``acceptForSession`` also runs the very same again unasked; ``decline``
+    tells the model no; ``cancel`` declines and interrupts the turn. Anything else declines.
+    """
+
+    decision: Any
+    digest: str | None = None
+
+
+class UserInputOption(WireModel):
+    """One prepared answer."""
+
+    label: str
+    description: str = ""
+
+
+class UserInputQuestion(WireModel):
+    """One question to the user."""
+
+    id: str
+    header: str = ""
+    question: str
+    is_other: bool = True
+    is_secret: bool = False
+    options: list[UserInputOption] | None = None
+
+
+class UserInputRequestParams(_OfItem):
+    """Ask the user something on behalf of the model."""
+
+    METHOD: ClassVar[str] = "item/tool/requestUserInput"
+
+    questions: list[UserInputQuestion]
+
+
+class QuestionAnswers(WireModel):
+    """The chosen labels and typed texts of one question."""
+
+    answers: list[str] = Field(default_factory=list[str])
+
+
+class UserInputAnswer(WireModel):
+    """The answers by question id; a missing question was left open."""
+
+    answers: dict[str, QuestionAnswers] = Field(default_factory=dict[str, QuestionAnswers])
+
+
+class DynamicToolCallParams(WireModel):
+    """Ask the client to run one of its tools. There is no `serverRequest/resolved` for it."""
+
+    METHOD: ClassVar[str] = "item/tool/call"
+
+    thread_id: str
+    turn_id: str
+    call_id: str
+    namespace: str | None = None
+    tool: str
+    arguments: Any = None
+
+
+class DynamicToolCallAnswer(WireModel):
+    """What the tool gave back: ``inputText`` and ``inputImage`` items."""
+
+    content_items: list[dict[str, Any]]
+    success: bool
+
+
+SERVER_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
+    "item/commandExecution/requestApproval": (
+        CommandExecutionRequestApprovalParams,
+        ApprovalAnswer,
+    ),
+    "item/fileChange/requestApproval": (FileChangeRequestApprovalParams, ApprovalAnswer),
+    "item/tool/requestUserInput": (UserInputRequestParams, UserInputAnswer),
+    "item/tool/call": (DynamicToolCallParams, DynamicToolCallAnswer),
+}
+"""Every request a client may get, with the shapes of its params and answer."""

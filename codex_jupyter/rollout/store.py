@@ -1,0 +1,272 @@
+"""The one door to the threads on disk: reserve, create, open, read, list, release."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from codex_jupyter.errors import (
+    DuplicateIdError,
+    RolloutError,
+    ThreadNotFoundError,
+    ThreadOwnedElsewhereError,
+)
+from codex_jupyter.ids import ThreadId
+from codex_jupyter.rollout.catalogue import Catalogue, ListQuery, Page
+from codex_jupyter.rollout.disk import Disk, create_file, make_folder, reporting
+from codex_jupyter.rollout.fold import StoredThread
+from codex_jupyter.rollout.folders import Folders, new_rollout_path
+from codex_jupyter.rollout.ownership import Entry, Ownership
+from codex_jupyter.rollout.reader import heal_tail, read_thread
+from codex_jupyter.rollout.recorder import Recorder, RolloutFile
+from codex_jupyter.rollout.records import Record, encode_lines, timestamp_text
+
+__all__ = ["ListQuery", "Page", "StoredThread", "ThreadStore"]
+
+_THREADS: Final = 8
+"""Worker threads all file work of a store shares; a disk gains nothing from more."""
+
+_T = TypeVar("_T")
+
+
+class ThreadStore:
+    """Stored threads under one home, of which this store writes those it owns.
+
+    Folders are made when first needed, with mode 0700; files get mode 0600. Each call does its
+    file work in one worker thread and, once that has begun, finishes it even if cancelled: either
+    it returns and has happened, or it raises and has not. Two stores, in one process or in two,
+    never own the same thread. For one event loop.
+    """
+
+    def __init__(self, home: Path, *, disk: Disk | None = None) -> None:
+        self._home = home
+        self._disk = disk or Disk()
+        self._folders = Folders(home)
+        self._catalogue = Catalogue(self._folders)
+        self._ownership = Ownership(home)
+        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._held: set[ThreadId] = set()
+        self._opening: set[ThreadId] = set()
+        self._recorders: dict[ThreadId, Recorder] = {}
+
+    async def reserve(self, thread_id: ThreadId, *, minted: bool = False) -> None:
+        """Take an id for a new thread, against all other stores of this home.
+
+        An entry whose owner died before it wrote anything is taken over.
+
+        Args:
+            thread_id: The id.
+            minted: It was made by `new_thread_id` a moment ago, so no file that came here by
+                another way can have it; saves looking through the folders.
+
+        Raises:
+            DuplicateIdError: The id is in use; ``status`` is ``stored``, ``archived`` or
+                ``reserved``.
+            RolloutError: The entry cannot be written.
+        """
+        await self._run(lambda: self._reserve(thread_id, minted=minted))
+        self._held.add(thread_id)
+
+    async def release(self, thread_id: ThreadId) -> None:
+        """Give up a thread: its recorder is closed, and an id that was never used is free again.
+
+        A thread this store does not own is left as it is.
+
+        Raises:
+            RolloutError: The entry cannot be changed.
+        """
+        recorder = self._recorders.pop(thread_id, None)
+        # Without a limit: whoever takes the thread next must find it closed and free.
+        with anyio.CancelScope(shield=True):
+            if recorder is not None:
+                await recorder.aclose()
+            await self._run(lambda: self._release(thread_id))
+            self._held.discard(thread_id)
+
+    async def create(self, thread_id: ThreadId, meta: Mapping[str, Any]) -> Recorder:
+        """Create the rollout of a reserved id and return its recorder.
+
+        The file, with ``session_meta`` as its first line, and its name are on the medium when
+        this returns. ``id`` and ``timestamp`` are added to ``meta``.
+
+        Raises:
+            DuplicateIdError: The id has a rollout.
+            ThreadOwnedElsewhereError: Another store reserved the id.
+            RolloutError: It is open or being opened here already, or the file cannot be written;
+                the id stays reserved.
+        """
+        now = datetime.now().astimezone()
+        payload = {"timestamp": timestamp_text(now), **meta, "id": thread_id}
+        line = encode_lines([Record("session_meta", payload)])
+        with self._only_once(thread_id):
+            file = await self._run(lambda: self._create(thread_id, now, line))
+            return self._recorder(thread_id, file)
+
+    async def open(self, thread_id: ThreadId) -> tuple[Recorder, StoredThread]:
+        """Take over a stored thread, repair its end, and return its recorder and its content.
+
+        Raises:
+            ThreadNotFoundError: There is no rollout, or it is archived.
+            ThreadOwnedElsewhereError: A living process, or another store here, writes it.
+            RolloutError: It is open or being opened here already, or its file cannot be read or
+                repaired.
+        """
+        with self._only_once(thread_id):
+            thread, file = await self._run(lambda: self._open(thread_id))
+            return self._recorder(thread_id, file), thread
+
+    async def read(self, thread_id: ThreadId) -> StoredThread | None:
+        """Return a thread, archived or not and whoever owns it, or ``None``.
+
+        Raises:
+            RolloutError: Its file cannot be read.
+        """
+        return await self._run(lambda: self._read(thread_id))
+
+    async def list(self, query: ListQuery) -> Page:
+        """Return one page of the stored threads, newest first; those without a turn are left out.
+
+        Raises:
+            InvalidRequestError: The cursor is not one of ours.
+            RolloutError: A folder or file cannot be read.
+        """
+        return await self._run(lambda: self._catalogue.list(query))
+
+    async def aclose(self) -> None:
+        """Release every thread and the store's owner file; idempotent."""
+        with anyio.CancelScope(shield=True):
+            for thread_id in tuple(self._held):
+                await self.release(thread_id)
+            await self._run(self._ownership.close)
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    @contextmanager
+    def _only_once(self, thread_id: ThreadId) -> Generator[None, None, None]:
+        recorder = self._recorders.get(thread_id)
+        is_open = recorder is not None and not recorder.is_closed
+        if is_open or thread_id in self._opening:
+            raise RolloutError(f"thread {thread_id} is open already; release it before reopening")
+        self._opening.add(thread_id)
+        try:
+            yield
+        finally:
+            self._opening.discard(thread_id)
+
+    def _recorder(self, thread_id: ThreadId, file: RolloutFile) -> Recorder:
+        recorder = Recorder(file, self._limiter)
+        self._held.add(thread_id)
+        self._recorders[thread_id] = recorder
+        return recorder
+
+    # Below: in a worker thread.
+
+    def _reserve(self, thread_id: ThreadId, *, minted: bool) -> None:
+        stored = None if minted else self._status_on_disk(thread_id)
+        with self._ownership.guarded():
+            entry = self._ownership.entry(thread_id)
+            if entry is not None and self._folders.hinted(entry.rollout, thread_id):
+                stored = "stored"
+            if stored is None and entry is not None and self._ownership.holder(entry):
+                stored = "reserved"
+            if stored is not None:
+                raise DuplicateIdError("thread", thread_id, stored)
+            self._ownership.put(thread_id, owned=True, rollout=None)
+
+    def _status_on_disk(self, thread_id: ThreadId) -> str | None:
+        if self._folders.find(thread_id, archived=False):
+            return "stored"
+        return "archived" if self._folders.find(thread_id, archived=True) else None
+
+    def _release(self, thread_id: ThreadId) -> None:
+        if not self._ownership.has_owner_file:
+            return
+        with self._ownership.guarded():
+            entry = self._ownership.entry(thread_id)
+            if entry is None or not self._ownership.is_own(entry):
+                return
+            if self._folders.hinted(entry.rollout, thread_id):
+                self._ownership.put(thread_id, owned=False, rollout=entry.rollout)
+            else:
+                self._ownership.remove(thread_id)
+
+    def _create(self, thread_id: ThreadId, moment: datetime, line: bytes) -> RolloutFile:
+        place = new_rollout_path(thread_id, moment)
+        path = self._home / place
+        with self._ownership.guarded():
+            entry = self._ownership.entry(thread_id)
+            self._refuse_other_owner(thread_id, entry)
+            if entry is not None and self._folders.hinted(entry.rollout, thread_id):
+                raise DuplicateIdError("thread", thread_id, "stored")
+            # Named before it exists, so that no crash leaves a rollout the entry does not know.
+            self._ownership.put(thread_id, owned=True, rollout=place.as_posix())
+        with reporting("create", path):
+            make_folder(path.parent)
+            create_file(self._disk, path, line)
+        return RolloutFile(path, len(line), self._disk)
+
+    def _open(self, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
+        path, was_own = self._take(thread_id)
+        try:
+            return self._read_and_heal(path, thread_id)
+        except BaseException:
+            if not was_own:
+                self._release(thread_id)
+            raise
+
+    def _take(self, thread_id: ThreadId) -> tuple[Path, bool]:
+        # Looked for outside the guard: the first look at a large home takes a while.
+        entry = self._ownership.entry(thread_id)
+        path = self._folders.hinted(entry.rollout if entry else None, thread_id)
+        path = path or self._folders.find(thread_id, archived=False)
+        if path is None:
+            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
+        with self._ownership.guarded():
+            entry = self._ownership.entry(thread_id)
+            self._refuse_other_owner(thread_id, entry)
+            place = path.relative_to(self._home).as_posix()
+            was_own = entry is not None and self._ownership.is_own(entry)
+            self._ownership.put(thread_id, owned=True, rollout=place)
+        return path, was_own
+
+    def _refuse_other_owner(self, thread_id: ThreadId, entry: Entry | None) -> None:
+        holder = None if entry is None else self._ownership.holder(entry)
+        if holder is not None and not holder.is_self:
+            raise ThreadOwnedElsewhereError(thread_id, holder.text)
+
+    def _read_and_heal(self, path: Path, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
+        try:
+            reading = read_thread(path, thread_id, archived=False)
+        except FileNotFoundError as error:
+            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}") from error
+        if reading.good_end < reading.size:
+            heal_tail(path, reading.good_end, self._disk)
+        file = RolloutFile(path, reading.good_end, self._disk)
+        if not reading.thread.meta:
+            file.append(_substitute_meta(reading.thread))
+        return reading.thread, file
+
+    def _read(self, thread_id: ThreadId) -> StoredThread | None:
+        entry = self._ownership.entry(thread_id)
+        for archived in (False, True):
+            path = None
+            if entry is not None and not archived:
+                path = self._folders.hinted(entry.rollout, thread_id)
+            path = path or self._folders.find(thread_id, archived=archived)
+            try:
+                if path is not None:
+                    return read_thread(path, thread_id, archived=archived).thread
+            except FileNotFoundError:
+                continue
+        return None
+
+
+def _substitute_meta(thread: StoredThread) -> bytes:
+    """Return a first line for a file that lost its own; other programs refuse a file without."""
+    created = timestamp_text(datetime.fromtimestamp(thread.created_at, UTC))
+    return encode_lines([Record("session_meta", {"id": thread.thread_id, "timestamp": created})])

@@ -1,0 +1,240 @@
+"""One end of a JSON-RPC connection: asks, answers, tells, and knows no method by name."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+
+from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
+from codex_jupyter.flow.channels import Outbox, OutboxOverflowError
+from codex_jupyter.protocol.jsonrpc import (
+    INTERNAL_ERROR,
+    PARSE_ERROR,
+    Garbage,
+    Message,
+    Notification,
+    Request,
+    Response,
+    classify,
+    error_message,
+)
+from codex_jupyter.protocol.streams import MessageStreams
+
+__all__ = ["Peer", "Reply", "merge_deltas"]
+
+_log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT: Final = 256
+"""Requests of the other side that are worked on at once; past it, reading stops."""
+
+_DELTA_METHODS: Final = frozenset(
+    {
+        "item/agentMessage/delta",
+        "item/commandExecution/outputDelta",
+        "item/plan/delta",
+        "item/reasoning/summaryTextDelta",
+        "item/reasoning/textDelta",
+    }
+)
+_SAME_MEMBERS: Final = ("itemId", "turnId", "threadId", "summaryIndex", "contentIndex")
+_MAX_DELTA_CHARS: Final = 16_384
+"""A merged delta stays below the 64 KiB that some clients take as the longest line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A result, and what must happen right after it is on its way, with nothing in between."""
+
+    result: Any
+    then: Callable[[], None] | None = None
+
+
+OnRequest = Callable[[str, Any, str | int], Awaitable[Any]]
+OnNotification = Callable[[str, Any], None]
+
+
+class Peer:
+    """One end of a connection.
+
+    Every request of the other side runs in a task of its own and gets exactly one answer. What
+    goes out passes one bounded outbox, in order.
+
+    Args:
+        streams: Where messages come from and go to; closed when `run` ends.
+        on_request: Answers ``(method, params, id)`` with a result or a `Reply`, or raises.
+        on_notification: Takes ``(method, params)``; must not block.
+        merge: Joins neighbouring messages in the outbox.
+    """
+
+    def __init__(
+        self,
+        streams: MessageStreams,
+        *,
+        on_request: OnRequest,
+        on_notification: OnNotification,
+        merge: Callable[[Message, Message], Message | None] | None = None,
+    ) -> None:
+        self._streams = streams
+        self._on_request = on_request
+        self._on_notification = on_notification
+        self._outbox = Outbox(merge or merge_deltas)
+        self._next_id = 0
+        self._waiting: dict[str | int, Callable[[Response], None]] = {}
+        self._in_flight = anyio.Semaphore(MAX_IN_FLIGHT)
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._closed
+
+    async def run(self) -> None:
+        """Serve the connection until either side closes it; nothing of it lives on after."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write, tasks.cancel_scope)
+                await self._read(tasks)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._end()
+            with anyio.move_on_after(1, shield=True):
+                await self._streams.aclose()
+
+    async def call(self, method: str, params: Any) -> Any:
+        """Ask the other side and wait for its answer, without a limit of its own.
+
+        Raises:
+            RemoteError: The other side answered with an error.
+            PeerClosedError: The connection ended first.
+        """
+        answered = anyio.Event()
+        answers: list[Response] = []
+
+        def take(response: Response) -> None:
+            answers.append(response)
+            answered.set()
+
+        self._next_id += 1
+        request_id = self._next_id
+        self.ask(request_id, method, params, take)
+        try:
+            await answered.wait()
+        finally:
+            self._waiting.pop(request_id, None)
+        if not answers:
+            raise PeerClosedError(f"the connection closed before `{method}` was answered")
+        return _result_of(answers[0])
+
+    def ask(
+        self,
+        request_id: str | int,
+        method: str,
+        params: Any,
+        on_answer: Callable[[Response], None],
+    ) -> None:
+        """Send a request under an id of the caller's; ``on_answer`` gets the first answer.
+
+        If the connection ends first, ``on_answer`` gets an error response of code -32603.
+        """
+        if self._closed:
+            raise PeerClosedError(f"the connection is closed; `{method}` was not sent")
+        self._waiting[request_id] = on_answer
+        self.send({"id": request_id, "method": method, "params": params})
+
+    def forget(self, request_id: str | int) -> None:
+        """Ignore an answer that comes later."""
+        self._waiting.pop(request_id, None)
+
+    def notify(self, method: str, params: Any) -> None:
+        """Tell the other side."""
+        self.send({"method": method, "params": params})
+
+    def send(self, message: Message) -> None:
+        """Queue a message that is complete already. It must not be changed afterwards."""
+        try:
+            self._outbox.put(message)
+        except OutboxOverflowError as error:
+            _log.warning("closing a connection: %s", error)
+
+    async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            try:
+                messages = await self._streams.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return
+            for message in messages:
+                await self._dispatch(message, tasks)
+
+    async def _dispatch(self, message: Message | Garbage, tasks: anyio.abc.TaskGroup) -> None:
+        match message if isinstance(message, Garbage) else classify(message):
+            case Request() as request:
+                await self._in_flight.acquire()
+                tasks.start_soon(self._answer, request)
+            case Notification(method, params):
+                self._on_notification(method, params)
+            case Response() as response:
+                if (take := self._waiting.pop(response.id, None)) is not None:
+                    take(response)
+            case Garbage(reason):
+                _log.info("dropped what is no message: %s", reason)
+                self.send(error_message(None, PARSE_ERROR, reason))
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            reply = await self._on_request(request.method, request.params, request.id)
+        except CodexError as error:
+            code = error.code if isinstance(error, RemoteError) else error.rpc_code
+            self.send(error_message(request.id, code, str(error), error.data))
+        except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a wire error
+            _log.exception("`%s` failed", request.method)
+            self.send(error_message(request.id, INTERNAL_ERROR, f"internal error: {error!r}"[:500]))
+        else:
+            then = None
+            if isinstance(reply, Reply):
+                reply, then = reply.result, reply.then
+            self.send({"id": request.id, "result": reply})
+            if then is not None:
+                then()
+        finally:
+            self._in_flight.release()
+
+    async def _write(self, scope: anyio.CancelScope) -> None:
+        try:
+            while messages := await self._outbox.take():
+                await self._streams.send(messages)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+        scope.cancel()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._outbox.close()
+        waiting, self._waiting = self._waiting, {}
+        closed: Message = {"code": INTERNAL_ERROR, "message": "the connection closed"}
+        for request_id, take in waiting.items():
+            take(Response(request_id, None, closed))
+
+
+def merge_deltas(first: Message, second: Message) -> Message | None:
+    """Join two neighbouring deltas of one item; text is concatenated, nothing is lost."""
+    method = first.get("method")
+    if method != second.get("method") or method not in _DELTA_METHODS:
+        return None
+    before, after = first["params"], second["params"]
+    if any(before.get(name) != after.get(name) for name in _SAME_MEMBERS):
+        return None
+    if len(before["delta"]) + len(after["delta"]) > _MAX_DELTA_CHARS:
+        return None
+    return {**second, "params": {**after, "delta": before["delta"] + after["delta"]}}
+
+
+def _result_of(response: Response) -> Any:
+    if response.error is None:
+        return response.result
+    error = response.error
+    raise RemoteError(
+        int(error.get("code", INTERNAL_ERROR)), str(error.get("message", "")), error.get("data")
+    )

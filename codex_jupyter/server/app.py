@@ -1,0 +1,131 @@
+"""The app server: owns the threads, serves any number of connections."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.protocol.streams import MessageStreams
+from codex_jupyter.rpc import Peer
+from codex_jupyter.server.handshake import Greeting, greet, initialize_result
+from codex_jupyter.settings import Settings
+
+if TYPE_CHECKING:
+    from codex_jupyter.server.engine import Engine
+    from codex_jupyter.server.subscriptions import Connection
+
+__all__ = ["AppServer"]
+
+_log = logging.getLogger(__name__)
+
+
+class AppServer:
+    """One core behind the protocol. Make it with `open`; it lives inside that context.
+
+    The engine (threads, tools, models and the shapes of their messages) is loaded in a worker
+    thread as soon as the first connection has been greeted, so that `initialize` is answered at
+    once.
+    """
+
+    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup) -> None:
+        self.settings = settings
+        self._tasks = tasks
+        self._engine: Engine | None = None
+        self._engine_ready: anyio.Event | None = None
+        self._engine_problem: Exception | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncGenerator["AppServer"]:
+        """Run a server; leaving ends every turn and closes every rollout."""
+        async with anyio.create_task_group() as tasks:
+            yield cls(settings, tasks)
+            tasks.cancel_scope.cancel()
+
+    async def serve(self, streams: MessageStreams) -> None:
+        """Serve one connection until it ends. Its end stops no turn."""
+        await _Conversation(self, streams).run()
+
+    async def engine(self) -> "Engine":
+        """Return the engine, loading it if nobody has."""
+        if self._engine is None:
+            self.warm()
+            assert self._engine_ready is not None
+            await self._engine_ready.wait()
+            if self._engine_problem is not None:
+                raise self._engine_problem
+        assert self._engine is not None
+        return self._engine
+
+    def warm(self) -> None:
+        """Begin to load the engine, unless that has begun."""
+        if self._engine_ready is None:
+            self._engine_ready = anyio.Event()
+            self._tasks.start_soon(self._run_engine)
+
+    async def _run_engine(self) -> None:
+        assert self._engine_ready is not None
+        try:
+            engine_type = await anyio.to_thread.run_sync(_load_engine)
+            engine = engine_type(self.settings)
+        except Exception as error:  # noqa: BLE001 - told to everybody who asks for the engine
+            _log.exception("the engine could not be loaded")
+            self._engine_problem = error
+            self._engine_ready.set()
+            return
+        started = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.threads.run, started)
+            tasks.start_soon(engine.warm)
+            await started.wait()
+            self._engine = engine
+            self._engine_ready.set()
+
+
+class _Conversation:
+    """One connection, from before its handshake to its end."""
+
+    def __init__(self, app: AppServer, streams: MessageStreams) -> None:
+        self._app = app
+        self._greeting: Greeting | None = None
+        self._connection: Connection | None = None
+        self._engine: Engine | None = None
+        self._peer = Peer(
+            streams, on_request=self._on_request, on_notification=self._on_notification
+        )
+
+    async def run(self) -> None:
+        try:
+            await self._peer.run()
+        finally:
+            if self._connection is not None and self._engine is not None:
+                self._engine.subscriptions.remove(self._connection)
+
+    async def _on_request(self, method: str, params: Any, request_id: str | int) -> Any:
+        del request_id
+        if method == "initialize":
+            if self._greeting is not None:
+                raise InvalidRequestError("Already initialized")
+            self._greeting = greet(params)
+            self._app.warm()
+            return initialize_result(self._greeting, self._app.settings.home)
+        if self._greeting is None:
+            raise InvalidRequestError("Not initialized")
+        engine = self._engine = self._engine or await self._app.engine()
+        if self._connection is None:
+            self._connection = engine.connect(self._peer, self._greeting)
+        return await engine.handlers.handle(self._connection, method, params)
+
+    def _on_notification(self, method: str, params: Any) -> None:
+        """`initialized` is the only one there is, and nothing waits for it."""
+
+
+def _load_engine() -> type["Engine"]:
+    from codex_jupyter.server.engine import Engine  # noqa: PLC0415 - heavy, and off the loop
+
+    return Engine

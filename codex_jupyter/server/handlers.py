@@ -1,0 +1,205 @@
+"""Each method of the protocol as one thin coroutine."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from codex_jupyter.core.config import ThreadOptions
+from codex_jupyter.core.session import Session
+from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.turn import Spoken
+from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
+from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
+from codex_jupyter.protocol.items import UserInput, input_chars
+from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
+from codex_jupyter.protocol.requests import (
+    CLIENT_REQUESTS,
+    ThreadListParams,
+    ThreadReadParams,
+    ThreadResumeParams,
+    ThreadStartParams,
+    TurnInterruptParams,
+    TurnStartParams,
+    TurnSteerParams,
+)
+from codex_jupyter.rollout.store import ListQuery
+from codex_jupyter.rpc import Reply
+from codex_jupyter.server.params import read_params
+from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.tools.policy import NOT_SANDBOXED
+
+__all__ = ["Handlers"]
+
+Json = dict[str, Any]
+
+MAX_INPUT_CHARS: Final = 1_048_576
+"""Characters of text in one input (0.107 and 0.169 alike)."""
+
+
+class Handlers:
+    """The methods after the handshake, for all connections."""
+
+    def __init__(self, threads: ThreadManager, subscriptions: Subscriptions) -> None:
+        self._threads = threads
+        self._subscriptions = subscriptions
+        self._methods: dict[str, Callable[[Connection, Any], Awaitable[Any]]] = {
+            "thread/start": self._thread_start,
+            "thread/resume": self._thread_resume,
+            "thread/read": self._thread_read,
+            "thread/list": self._thread_list,
+            "turn/start": self._turn_start,
+            "turn/steer": self._turn_steer,
+            "turn/interrupt": self._turn_interrupt,
+        }
+
+    async def handle(self, connection: Connection, method: str, params: Any) -> Any:
+        """Answer one request.
+
+        Raises:
+            CodexError: The request was refused; nothing was changed.
+        """
+        answer = self._methods.get(method)
+        if answer is None:
+            known = ", ".join(f"`{name}`" for name in CLIENT_REQUESTS)
+            raise InvalidRequestError(
+                f"Invalid request: unknown variant `{method[:200]}`, expected one of {known}"
+            )
+        return await answer(connection, params)
+
+    async def _thread_start(self, connection: Connection, params: Any) -> Reply:
+        asked = read_params(ThreadStartParams, params)
+        if asked.dynamic_tools and not connection.experimental:
+            raise InvalidRequestError(
+                "thread/start.dynamicTools requires experimentalApi capability"
+            )
+        thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
+        session = await self._threads.start(
+            _options(asked),
+            thread_id=thread_id,
+            dynamic_tools=asked.dynamic_tools or (),
+            ephemeral=bool(asked.ephemeral),
+        )
+        self._subscriptions.subscribe(connection, session.thread_id)
+        return Reply(self._opened(session), then=lambda: self._threads.announce(session))
+
+    async def _thread_resume(self, connection: Connection, params: Any) -> Any:
+        asked = read_params(ThreadResumeParams, params)
+        session, _joined = await self._threads.resume(
+            parse_thread_id(asked.thread_id), _options(asked)
+        )
+        # From here to the end there is no await: what is in the snapshot is not sent again, and
+        # what comes after it is not missed.
+        opened = self._opened(session, include_turns=not asked.exclude_turns)
+        pending = session.state.broker.open_requests
+        return Reply(
+            opened,
+            then=lambda: self._subscriptions.subscribe(connection, session.thread_id, pending),
+        )
+
+    async def _thread_read(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(ThreadReadParams, params)
+        thread_id = parse_thread_id(asked.thread_id)
+        return {"thread": await self._threads.read(thread_id, include_turns=asked.include_turns)}
+
+    async def _thread_list(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(ThreadListParams, params)
+        return await self._threads.list(
+            ListQuery(
+                cursor=asked.cursor,
+                limit=asked.limit if asked.limit is not None else 25,
+                sort_key=asked.sort_key or "created_at",
+                model_providers=tuple(asked.model_providers or ()),
+                cwd=asked.cwd,
+                archived=bool(asked.archived),
+                search_term=asked.search_term,
+            )
+        )
+
+    async def _turn_start(self, _connection: Connection, params: Any) -> Reply:
+        asked = read_params(TurnStartParams, params)
+        _check_size(asked.input)
+        session = self._threads.get(parse_thread_id(asked.thread_id))
+        turn_id = new_turn_id() if asked.turn_id is None else parse_turn_id(asked.turn_id)
+        op = UserTurn(
+            tuple(asked.input),
+            _overrides(asked),
+            output_schema=asked.output_schema,
+            client_message_id=asked.client_user_message_id,
+        )
+        submission = Submission(turn_id, op, chosen_by_caller=asked.turn_id is not None)
+        accepted = await session.submit(submission)
+        turn = {
+            "id": accepted.turn_id,
+            "rootTurnId": accepted.turn_id,
+            "items": [],
+            "itemsView": "notLoaded",
+            "status": "inProgress",
+            "error": None,
+            "startedAt": None,
+            "completedAt": None,
+            "durationMs": None,
+        }
+        return Reply({"turn": turn}, then=accepted.start)
+
+    async def _turn_steer(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(TurnSteerParams, params)
+        _check_size(asked.input)
+        session = self._threads.get(parse_thread_id(asked.thread_id))
+        if session.active_turn_id is not None:
+            if not asked.expected_turn_id:
+                raise InvalidRequestError("expectedTurnId must not be empty")
+            if not asked.input:
+                raise InvalidRequestError("input must not be empty")
+        spoken = Spoken(tuple(asked.input), asked.client_user_message_id)
+        return {"turnId": session.steer(asked.expected_turn_id, spoken)}
+
+    async def _turn_interrupt(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(TurnInterruptParams, params)
+        self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
+        return {}
+
+    def _opened(self, session: Session, *, include_turns: bool = False) -> Json:
+        config = session.config
+        return {
+            "thread": self._threads.shape(session, include_turns=include_turns),
+            "model": config.model,
+            "modelProvider": config.provider.id,
+            "cwd": str(config.cwd),
+            "approvalPolicy": config.approval_policy,
+            "approvalsReviewer": config.approvals_reviewer,
+            "sandbox": config.sandbox,
+            "reasoningEffort": config.effort,
+            "sandboxing": NOT_SANDBOXED,
+        }
+
+
+def _options(asked: ThreadStartParams | ThreadResumeParams) -> ThreadOptions:
+    return ThreadOptions(
+        model=asked.model,
+        model_provider=asked.model_provider,
+        cwd=asked.cwd,
+        approval_policy=asked.approval_policy,
+        approvals_reviewer=asked.approvals_reviewer,
+        sandbox=asked.sandbox,
+        config=asked.config,
+        base_instructions=asked.base_instructions,
+        developer_instructions=asked.developer_instructions,
+    )
+
+
+def _overrides(asked: TurnStartParams) -> TurnOverrides:
+    sandbox = asked.sandbox_policy
+    return TurnOverrides(
+        cwd=asked.cwd,
+        approval_policy=asked.approval_policy,
+        approvals_reviewer=asked.approvals_reviewer,
+        sandbox=sandbox.wire() if sandbox is not None else None,
+        model=asked.model,
+        effort=asked.effort,
+        summary=asked.summary,
+    )
+
+
+def _check_size(items: list[UserInput]) -> None:
+    chars = input_chars(items)
+    if chars > MAX_INPUT_CHARS:
+        raise InputTooLargeError(chars, MAX_INPUT_CHARS)

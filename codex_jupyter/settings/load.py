@@ -1,0 +1,277 @@
+"""`Settings`: everything a user configured, put together and checked, once and cheaply."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from codex_jupyter.errors import ConfigError
+from codex_jupyter.settings import environment as process
+from codex_jupyter.settings.choice import Choice, read_choice
+from codex_jupyter.settings.config_file import ConfigFile, read_config_file
+from codex_jupyter.settings.overrides import (
+    Override,
+    merge_tables,
+    overrides_from_environment,
+    overrides_from_request,
+    parse_option,
+)
+from codex_jupyter.settings.providers import (
+    OFFLINE,
+    Provider,
+    built_in_providers,
+    provider_from_table,
+)
+from codex_jupyter.settings.selection import Layer, layers_of, select_provider
+
+__all__ = ["Settings", "Sources", "WorkspaceWrite"]
+
+_OPENAI_BASE_URL = "OPENAI_BASE_URL"
+_MAX_INSTRUCTIONS_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceWrite:
+    """``[sandbox_workspace_write]``: what the sandbox of that mode allows beyond its defaults."""
+
+    writable_roots: tuple[str, ...] = ()
+    """As written; relative ones are relative to nothing and left for the core to refuse."""
+
+    network_access: bool = False
+    exclude_tmpdir_env_var: bool = False
+    exclude_slash_tmp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What settings are made from; kept so that overrides can be laid on top later."""
+
+    home: Path
+    environ: Mapping[str, str] = field(repr=False)
+    file: ConfigFile
+    overrides: tuple[Override, ...] = ()
+    choice: Choice | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything configured. Its text form shows no credential and no environment."""
+
+    home: Path
+    """Where this package keeps its files: ``config.toml``, ``use.json``, rollouts. May not exist."""
+
+    model: str | None
+    """As stated; see `require_model` for the one to use."""
+
+    model_provider: str
+    provider: Provider
+    providers: Mapping[str, Provider]
+    why_provider: str
+    """One sentence for the first output: who answers, and what made it so."""
+
+    sources: Sources = field(repr=False)
+    child_env: Mapping[str, str] = field(repr=False)
+    """The environment without the variables that providers take keys and headers from.
+
+    Other secrets are dropped where commands get their environment.
+    """
+
+    approval_policy: Literal["untrusted", "on-request", "never"] = "on-request"
+    sandbox_mode: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
+    sandbox_workspace_write: WorkspaceWrite = WorkspaceWrite()
+    model_reasoning_effort: str | None = None
+    """Usually one of ``REASONING_EFFORTS``; models bring new ones."""
+
+    model_reasoning_summary: Literal["auto", "concise", "detailed", "none"] | None = None
+    model_verbosity: Literal["low", "medium", "high"] | None = None
+    model_context_window: int | None = None
+    """Tokens."""
+
+    model_auto_compact_token_limit: int | None = None
+    review_model: str | None = None
+    base_instructions: str | None = field(default=None, repr=False)
+    """Text of ``model_instructions_file``, in place of the built-in instructions."""
+
+    developer_instructions: str | None = field(default=None, repr=False)
+    tool_output_token_limit: int = 10_000
+    """Tokens of one tool's output that the model gets; the core's own default."""
+
+    offline_pace: float = 40.0
+    """Words a second of the offline model; 0 is without delay."""
+
+    headless: str | None = None
+    """What approvals get where nobody can answer: ``deny``, ``allow RULES``, ``replay``, ``fail``."""
+
+    warnings: tuple[str, ...] = ()
+    """Sentences to show once: unknown keys with the nearest known name, damaged choices."""
+
+    @classmethod
+    def load(
+        cls, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    ) -> "Settings":
+        """Read the environment, ``config.toml`` and the remembered choice.
+
+        Args:
+            environ: In place of the environment of this process.
+            overrides: ``key=value`` as given to ``-c``; the last one of a key counts.
+
+        Raises:
+            ConfigError: A file, variable or option has a mistake. A missing file is none.
+        """
+        env = process.snapshot() if environ is None else dict(environ)
+        home = process.home_dir(env)
+        file = read_config_file(home / "config.toml")
+        choice, warning = read_choice(home)
+        stated = (*overrides_from_environment(env), *map(parse_option, overrides))
+        return _derive(
+            Sources(home, env, file, stated, choice, (warning,) if warning is not None else ())
+        )
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment as it was when the settings were loaded."""
+        return self.sources.environ
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> "Settings":
+        """Return these settings with ``overrides`` on top: dotted keys or nested tables.
+
+        This is the ``config`` of ``thread/start``. Files and the environment are not read again,
+        except for a ``model_instructions_file``.
+
+        Raises:
+            ConfigError: A key refuses its value, or names a provider or profile that is not there.
+        """
+        if not overrides:
+            return self
+        more = overrides_from_request(overrides)
+        return _derive(replace(self.sources, overrides=(*self.sources.overrides, *more)))
+
+    def require_model(self) -> str:
+        """Return the model to ask: the stated one, else the provider's default.
+
+        Raises:
+            ConfigError: There is neither.
+        """
+        model = self.model or self.provider.default_model
+        if model is None:
+            raise ConfigError(
+                f"model provider `{self.provider.id}`",
+                f"{self.provider.name} offers several models and none is chosen; write "
+                'model = "NAME" in config.toml, pass -c model=NAME, or run `%codex use`',
+                key="model",
+            )
+        return model
+
+
+def _derive(sources: Sources) -> Settings:
+    layers = layers_of(sources.file, sources.overrides)
+    table = merge_tables(layer.table for layer in layers)
+    choice, warnings = sources.choice, [*sources.file.warnings, *sources.warnings]
+    providers = _providers(layers, table, sources.environ)
+    if choice is not None and choice.provider not in providers:
+        warnings.append(
+            f"the provider `{choice.provider}`, chosen with `%codex use`, is no longer configured; "
+            "the choice is ignored"
+        )
+        choice = None
+    elif choice is not None and choice.base_url is not None:
+        chosen = replace(providers[choice.provider], base_url=choice.base_url.rstrip("/"))
+        # An address the user states later in a file is newer than the one found by a search.
+        if not _states_address(table, choice.provider):
+            providers[choice.provider] = chosen
+    selection = select_provider(layers, providers, choice, sources.environ)
+    provider = _reasoning(selection.provider, table)
+    warnings += [w for override in sources.overrides for w in override.warnings]
+    return Settings(
+        home=sources.home,
+        model=selection.model,
+        model_provider=provider.id,
+        provider=provider,
+        providers=providers | {provider.id: provider},
+        why_provider=selection.why,
+        sources=sources,
+        child_env=_child_env(sources.environ, providers),
+        sandbox_workspace_write=_workspace_write(table.get("sandbox_workspace_write", {})),
+        base_instructions=_base_instructions(layers, sources.home),
+        warnings=tuple(dict.fromkeys(warnings)),
+        **{key: table[key] for key in _COPIED if key in table},
+    )
+
+
+_COPIED = (
+    "approval_policy",
+    "sandbox_mode",
+    "model_reasoning_effort",
+    "model_reasoning_summary",
+    "model_verbosity",
+    "model_context_window",
+    "model_auto_compact_token_limit",
+    "review_model",
+    "developer_instructions",
+    "tool_output_token_limit",
+    "offline_pace",
+    "headless",
+)
+
+
+def _providers(
+    layers: Sequence[Layer], table: Mapping[str, Any], environ: Mapping[str, str]
+) -> dict[str, Provider]:
+    address: str | None = table.get("openai_base_url")
+    if address is None:
+        address = environ.get(_OPENAI_BASE_URL, "").strip() or None
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise ConfigError(_OPENAI_BASE_URL, "must start with http:// or https://")
+    providers = built_in_providers(address)
+    tables: Mapping[str, Any] = table.get("model_providers", {})
+    if OFFLINE in tables:
+        layer = next(x for x in reversed(layers) if OFFLINE in x.table.get("model_providers", {}))
+        problem = "is the id of the built-in model, which takes no settings; choose another id"
+        raise layer.error(problem, "model_providers", OFFLINE)
+    stated = {name: provider_from_table(name, tables[name], providers) for name in tables}
+    return providers | stated
+
+
+def _states_address(table: Mapping[str, Any], provider_id: str) -> bool:
+    return "base_url" in table.get("model_providers", {}).get(provider_id, {})
+
+
+def _reasoning(provider: Provider, table: Mapping[str, Any]) -> Provider:
+    """Let a stated effort or summary reach a server of which we do not know whether it takes one."""
+    stated = table.get("model_providers", {}).get(provider.id, {})
+    if provider.kind != "http" or "reasoning" in stated:
+        return provider
+    wanted = table.get("model_supports_reasoning_summaries", False) or any(
+        key in table for key in ("model_reasoning_effort", "model_reasoning_summary")
+    )
+    return replace(provider, reasoning=True) if wanted else provider
+
+
+def _child_env(environ: Mapping[str, str], providers: Mapping[str, Provider]) -> Mapping[str, str]:
+    taken = {p.env_key for p in providers.values()}
+    taken |= {variable for p in providers.values() for variable in p.env_http_headers.values()}
+    return {name: value for name, value in environ.items() if name not in taken}
+
+
+def _workspace_write(table: Mapping[str, Any]) -> WorkspaceWrite:
+    members = dict(table)
+    members["writable_roots"] = tuple(members.get("writable_roots", ()))
+    known = {name: members[name] for name in WorkspaceWrite.__slots__ if name in members}
+    return WorkspaceWrite(**known)
+
+
+def _base_instructions(layers: Sequence[Layer], home: Path) -> str | None:
+    key = "model_instructions_file"
+    layer = next((layer for layer in reversed(layers) if key in layer.table), None)
+    if layer is None:
+        return None
+    path = home / Path(layer.table[key]).expanduser()
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_INSTRUCTIONS_BYTES + 1)
+        if len(raw) > _MAX_INSTRUCTIONS_BYTES:
+            raise layer.error(f"{path} is longer than {_MAX_INSTRUCTIONS_BYTES} bytes", key)
+        return raw.decode("utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise layer.error(f"{path} cannot be read as UTF-8 text: {error}", key) from error

@@ -1,0 +1,243 @@
+"""Processes of one command: started as a group of their own, and ended together."""
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import psutil
+
+from codex_jupyter.tools.child_env import TAG_VARIABLE, with_tag
+
+__all__ = ["ProcessGroup", "kill_tagged"]
+
+READ_BYTES = 64 * 1024
+"""One read; also what a Linux pipe holds by default."""
+
+GRACE = 0.4
+"""Seconds between SIGTERM and SIGKILL. Stop must feel immediate; most programs need far less."""
+
+END_LIMIT = 3.0
+"""Seconds `ProcessGroup.end` may take before it gives up on processes that cannot be killed."""
+
+_POLL = 0.01
+_SWEEP_ROUNDS = 100
+_SWEEP_PAUSE = 0.005
+_FEW_IDS = 1.0
+"""Seconds in which no machine goes once through all its process ids (32 768 at least)."""
+
+T = TypeVar("T")
+
+
+class ProcessGroup:
+    """A command, its descendants, and the one pipe that carries stdout and stderr in order.
+
+    The command leads a new session and process group, reads from the null device, and has a
+    random tag in its environment by which descendants are found that left the group. What escapes
+    all the same: a descendant that leaves the group *and* clears its environment; only a sandbox
+    with its own process namespace holds that.
+
+    POSIX only. Use as a context manager: leaving frees the descriptors. It does not end the
+    processes; `end` does.
+    """
+
+    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+        """Start the command.
+
+        Raises:
+            OSError: The program or ``cwd`` is missing, is not executable, or no process, pipe
+                or descriptor is left.
+            ValueError: An argument cannot be passed to a program (NUL, lone surrogate).
+        """
+        self._tag = secrets.token_hex(8)
+        self._output, write_end = os.pipe()
+        try:
+            # Popen starts with vfork: its cost does not grow with the size of this process, and
+            # it needs no child watcher, so any thread's event loop will do.
+            self._process = subprocess.Popen(  # noqa: S603 - whoever calls has decided that it may run
+                list(argv),
+                cwd=cwd,
+                env=with_tag(env, self._tag),
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._output)
+            raise
+        finally:
+            os.close(write_end)
+        os.set_blocking(self._output, False)
+        self._exit_signal = _open_pidfd(self._process.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._output)
+        if self._exit_signal is not None:
+            os.close(self._exit_signal)
+
+    @property
+    def pid(self) -> int:
+        """Id of the command's first process, and of its group and session."""
+        return self._process.pid
+
+    async def wait_readable(self) -> None:
+        """Wait until `read_nowait` has something to say."""
+        await anyio.wait_readable(self._output)
+
+    def read_nowait(self) -> bytes | None:
+        """Read at most 64 KiB; ``b""`` when nobody can write any more, ``None`` when none waits."""
+        try:
+            return os.read(self._output, READ_BYTES)
+        except BlockingIOError:
+            return None
+
+    async def wait_exit(self) -> int:
+        """Wait for the first process and return its exit code; ``-N`` when signal N ended it.
+
+        Cancellation leaves the process as it is.
+        """
+        if self._exit_signal is None:
+            return await _in_thread(self._process.wait)
+        if self._process.poll() is None:
+            await anyio.wait_readable(self._exit_signal)
+        return self._process.wait()
+
+    async def end(self, *, age: float | None) -> None:
+        """End every process of the command that is left; return when they are gone.
+
+        The group gets SIGTERM, and after `GRACE` SIGKILL; what left the group gets SIGKILL.
+        Shielded from cancellation and bounded by `END_LIMIT`. Processes of another user (after
+        sudo) are left.
+
+        Args:
+            age: Seconds since the start when the command has exited by itself and closed its
+                output, which allows a cheaper search; ``None`` searches among all processes.
+        """
+        with anyio.move_on_after(END_LIMIT, shield=True):
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if not self._has_members():
+                    break
+                age = None
+                self._signal(number)
+                with anyio.move_on_after(GRACE):
+                    await self._wait_empty()
+            newer_than = self.pid if age is not None and age < _FEW_IDS else 0
+            await _in_thread(lambda: kill_tagged(self._tag, newer_than=newer_than))
+
+    async def _wait_empty(self) -> None:
+        await self.wait_exit()
+        while self._has_members():  # noqa: ASYNC110 - the system tells only about our own child
+            await anyio.sleep(_POLL)
+
+    def _has_members(self) -> bool:
+        if self._process.poll() is None:
+            return True
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        # Where process 1 does not reap orphans, as in many containers, the dead stay members.
+        return any(_is_live_member(pid, self.pid) for pid in psutil.pids())
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            # Gone, or every member has changed its user (sudo) and is not ours to end.
+            return
+
+
+def kill_tagged(tag: str, *, newer_than: int = 0) -> int:
+    """Kill every process that has ``tag`` in its environment, and return how many were found.
+
+    Blocks: about 40 µs for each process looked at. Searches again until none is left, because a
+    process may start another while it is looked for.
+
+    Args:
+        tag: One tag of `TAG_VARIABLE`.
+        newer_than: Look only at processes with ids given out after this one; 0 looks at all.
+    """
+    found: set[int] = set()
+    for _ in range(_SWEEP_ROUNDS):
+        tagged = [process for pid in _newer(newer_than) if (process := _tagged(pid, tag))]
+        if not tagged:
+            break
+        for process in tagged:
+            found.add(process.pid)
+            _kill(process)
+        # Not `psutil.wait_procs`: it would reap children of ours and take their exit codes away.
+        time.sleep(_SWEEP_PAUSE)
+    return len(found)
+
+
+def _is_live_member(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False
+
+
+def _newer(than: int) -> list[int]:
+    pids = psutil.pids()
+    if than == 0 or _last_pid() < than:
+        # Ids ascend until the last one and then start again from below.
+        return pids
+    return [pid for pid in pids if pid > than]
+
+
+def _last_pid() -> int:
+    """Return the id given out last, or 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[-1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _tagged(pid: int, tag: str) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        tags = process.environ().get(TAG_VARIABLE, "")
+    except (psutil.Error, OSError):
+        # Gone meanwhile, or of another user, who cannot have it from us.
+        return None
+    return process if tag in tags.split(":") else None
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.Error:
+        return
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that becomes readable at exit, or ``None`` where there are none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    # A limiter of its own: two hundred waiting commands must not use up the shared threads.
+    return await anyio.to_thread.run_sync(
+        call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+    )
