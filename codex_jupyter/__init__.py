@@ -1,5 +1,58 @@
-"""A coding agent that lives in a notebook."""
+"""A coding agent that lives in a notebook.
+
+The names below are loaded when they are first used, so that importing the package costs next to
+nothing in a kernel.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from codex_jupyter._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from codex_jupyter.errors import CodexError
+    from codex_jupyter.notebook.magics import (
+        load_ipython_extension,
+        unload_ipython_extension,
+    )
+    from codex_jupyter.notebook.outcome import TurnFailedError, TurnInterrupted, TurnResult
+    from codex_jupyter.notebook.threads import Thread, TurnEvent, start, thread
+    from codex_jupyter.notebook.turn_handle import TurnHandle
+
+__all__ = [
+    "CodexError",
+    "Thread",
+    "TurnEvent",
+    "TurnFailedError",
+    "TurnHandle",
+    "TurnInterrupted",
+    "TurnResult",
+    "__version__",
+    "load_ipython_extension",
+    "start",
+    "thread",
+    "unload_ipython_extension",
+]
+
+_HOMES = {
+    "CodexError": "errors",
+    "Thread": "notebook.threads",
+    "TurnEvent": "notebook.threads",
+    "TurnFailedError": "notebook.outcome",
+    "TurnHandle": "notebook.turn_handle",
+    "TurnInterrupted": "notebook.outcome",
+    "TurnResult": "notebook.outcome",
+    "load_ipython_extension": "notebook.magics",
+    "start": "notebook.threads",
+    "thread": "notebook.threads",
+    "unload_ipython_extension": "notebook.magics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 import anyio
 
 from codex_jupyter.errors import ModelError
+from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.model import failures
 from codex_jupyter.model.interface import ModelEvent
 from codex_jupyter.model.sse import SseDecoder, SseError, looks_like_sse
@@ -35,6 +36,7 @@ class EventBatches:
         url: str,
         idle_timeout: float,
         redact: Callable[[str], str],
+        closing: CancelToken,
     ) -> None:
         """Take over reading from ``answer``; closing it stays with the caller.
 
@@ -43,11 +45,13 @@ class EventBatches:
             url: Where it came from, for messages.
             idle_timeout: Seconds a step waits for an event.
             redact: Takes secrets out of what the server wrote.
+            closing: Ends every wait when the client is closed.
         """
         self._answer = answer
         self._url = url
         self._idle_timeout = idle_timeout
         self._redact = redact
+        self._closing = closing
         self._decoder = SseDecoder()
         self._has_started = False
         self._is_complete = False
@@ -71,7 +75,10 @@ class EventBatches:
         raise self._failure or failures.closed_early()
 
     async def _read_events(self) -> list[ModelEvent]:
-        with anyio.move_on_after(self._idle_timeout):
+        if self._closing.reason is not None:
+            raise failures.client_closed(self._url)
+        with self._closing.scope() as scope:
+            scope.deadline = anyio.current_time() + self._idle_timeout
             try:
                 while chunk := await self._answer.read():
                     if not self._has_started:
@@ -84,6 +91,8 @@ class EventBatches:
             except SseError as error:
                 raise failures.malformed(self._redact(str(error))) from None
             raise failures.closed_early()
+        if self._closing.reason is not None:
+            raise failures.client_closed(self._url)
         raise failures.idle(self._idle_timeout)
 
     def _check_start(self, chunk: bytes) -> None:

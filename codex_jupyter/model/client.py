@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from codex_jupyter._version import __version__
 from codex_jupyter.errors import ConfigError, ModelError
+from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.model import failures
 from codex_jupyter.model.answer import EventBatches
 from codex_jupyter.model.interface import ModelCapabilities, ModelEvent, ModelRequest
@@ -86,7 +87,7 @@ class ResponsesClient:
         self._redact = partial(failures.redacted, secrets=_secrets(endpoint))
         self._retry = RetryPolicy(endpoint.request_max_retries, endpoint.retry_base_delay)
         self._connections: HttpConnections | None = None
-        self._closed = False
+        self._closing = CancelToken()
 
     @property
     def capabilities(self) -> ModelCapabilities:
@@ -115,11 +116,12 @@ class ResponsesClient:
                 url=self._shown_url,
                 idle_timeout=self._endpoint.stream_idle_timeout,
                 redact=self._redact,
+                closing=self._closing,
             )
 
     async def aclose(self) -> None:
-        """Close all connections. Streams still open end with a `ModelError`."""
-        self._closed = True
+        """Close all connections. Requests and streams under way end with a `ModelError`."""
+        self._closing.cancel("the client was closed")
         if self._connections is not None:
             await self._connections.aclose()
 
@@ -134,13 +136,15 @@ class ResponsesClient:
                 if attempt > self._retry.max_retries or not is_passing:
                     raise
                 pause = self._retry.delay(attempt, error.retry_after, random.random())  # noqa: S311
-            await anyio.sleep(pause)
+            with self._closing.scope():
+                await anyio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     async def _send(self, body: bytes, headers: Mapping[str, str]) -> "HttpAnswer":
         connections = await self._open_connections()
         try:
-            with anyio.move_on_after(self._endpoint.stream_idle_timeout):
+            with self._closing.scope() as scope:
+                scope.deadline = anyio.current_time() + self._endpoint.stream_idle_timeout
                 answer = await connections.post(
                     body, headers=headers, params=self._endpoint.query_params
                 )
@@ -152,17 +156,20 @@ class ResponsesClient:
             reason = self._redact(str(error))
             failure = failures.unusable if error.hopeless else failures.unreachable
             raise failure(self._shown_url, reason) from None
+        if self._closing.reason is not None:
+            raise failures.client_closed(self._shown_url)
         raise failures.idle(self._endpoint.stream_idle_timeout)
 
     async def _open_connections(self) -> "HttpConnections":
         if self._connections is None:
             await warm()
+        if self._closing.reason is not None:
+            raise failures.client_closed(self._shown_url)
+        # Looked at again: another request may have come first while the library was imported.
+        if self._connections is None:
             from codex_jupyter.model.http import HttpConnections  # noqa: PLC0415
 
-            # Another request may have come first while the library was imported.
-            self._connections = self._connections or HttpConnections(self._url)
-        if self._closed:
-            raise ModelError(f"the client of model provider {self._endpoint.name} is closed")
+            self._connections = HttpConnections(self._url)
         return self._connections
 
     async def _refusal(self, answer: "HttpAnswer") -> ModelError:

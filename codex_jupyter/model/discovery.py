@@ -30,7 +30,10 @@ class FoundServer:
 
 
 async def find_local_servers(
-    fetch_json: FetchJson, *, base_urls: Mapping[str, str] | None = None, timeout: float = 0.4
+    fetch_json: FetchJson,
+    *,
+    base_urls: Mapping[str, str] | None = None,
+    timeout: float = 0.4,  # noqa: ASYNC109 - of each probe, which is then no error
 ) -> list[FoundServer]:
     """Ask all usual servers at once for their models and return those that list at least one.
 

@@ -18,6 +18,7 @@ __all__ = [
     "FAILURE_EVENTS",
     "HttpRefusal",
     "TransportError",
+    "client_closed",
     "closed_early",
     "cut_off",
     "event_failure",
@@ -161,6 +162,11 @@ def event_failure(event: ModelEvent) -> ModelError | None:
             return _failed(error)
         case _:
             return None
+
+
+def client_closed(url: str) -> ModelError:
+    """Return the error for a request through a client that was closed on our side."""
+    return ModelError(f"the connections to {url} were closed here; nothing more can be asked")
 
 
 def closed_early() -> ModelError:

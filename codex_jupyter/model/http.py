@@ -7,19 +7,24 @@ Importing it costs about 0.3 s of CPU, so nobody imports it while something star
 import ipaddress
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from pydantic_core import from_json
 
 from codex_jupyter.model.failures import TransportError
 
-__all__ = ["HttpAnswer", "HttpConnections"]
+__all__ = ["HttpAnswer", "HttpConnections", "fetch_json"]
 
 CONNECT_TIMEOUT: Final = 15.0
 """Seconds to find the host, connect and agree on TLS."""
+
+MAX_JSON_BYTES: Final = 1024 * 1024
+"""Largest body `fetch_json` reads."""
 
 
 class HttpAnswer:
@@ -42,10 +47,6 @@ class HttpAnswer:
         Raises:
             TransportError: The connection broke before the end of the body.
         """
-        connection = self._response.connection
-        if connection is not None and connection.transport is None:
-            # The library has a bare RuntimeError for this.
-            raise TransportError("the connection was closed on this side")
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
@@ -112,13 +113,49 @@ class HttpConnections:
         return HttpAnswer(response)
 
     async def aclose(self) -> None:
-        """Close all connections; requests still under way break."""
+        """Close all connections.
+
+        Cancel requests still under way first: the library forgets to wake those who wait.
+        """
         await self._session.close()
+
+
+async def fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - shape of a probe
+    """GET ``url`` on a connection of its own and return the decoded body.
+
+    Redirects are not followed. Cancelling closes the connection.
+
+    Args:
+        url: Of any host; proxies as for `HttpConnections`.
+        timeout: Seconds for all of it.
+
+    Raises:
+        TransportError: No answer in time, another status than 200, a body longer than
+            `MAX_JSON_BYTES`, or one that is not JSON.
+    """
+    limits = aiohttp.ClientTimeout(total=timeout)
+    async with aiohttp.ClientSession(
+        timeout=limits, cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        try:
+            async with session.get(url, proxy=_proxy_for(url), allow_redirects=False) as response:
+                if response.status != HTTPStatus.OK:
+                    raise TransportError(f"{url} answered {response.status}")
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_JSON_BYTES:
+                        raise TransportError(
+                            f"{url} answered with more than {MAX_JSON_BYTES} bytes"
+                        )
+            return from_json(body)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise TransportError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no connection within {CONNECT_TIMEOUT:g} seconds"
+        return "no answer in time"
     if isinstance(error, aiohttp.InvalidURL):
         return "the address is not a valid URL"
     if isinstance(error, aiohttp.ClientConnectorError) and (error.errno or 0) > 0:

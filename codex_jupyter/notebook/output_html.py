@@ -72,12 +72,12 @@ def _plan(plan: dict[str, Any]) -> str:
     done = sum(step["status"] == "completed" for step in steps)
     lines = "".join(
         f'<li class="cxj-step-{escape(step["status"])}"><span class="cxj-mark">'
-        f"{PLAN_MARKS.get(step['status'], '○')}</span><span>{escape(step['step'])}</span></li>"
+        f"{PLAN_MARKS.get(step['status'], '○')}</span> <span>{escape(step['step'])}</span></li>"
         for step in steps
     )
     about = plan["explanation"]
     return (
-        f'<div class="cxj-plan"><div class="cxj-label">Plan · {done} of {len(steps)}</div>'
+        f'<div class="cxj-plan"><strong class="cxj-label">Plan · {done} of {len(steps)}</strong>'
         + (f'<div class="cxj-plan-about">{escape(about)}</div>' if about else "")
         + f"<ul>{lines}</ul></div>"
     )
@@ -121,7 +121,8 @@ def _reasoning(item: Item) -> str:
 
 def _command(item: Item, outcome: str | None) -> str:
     full = escape(visible(item.get("command") or ""), quote=True)
-    head = f'<code class="cxj-command" title="{full}">{escape(command_text(item))}</code>'
+    prompt = '<span class="cxj-prompt">$ </span>'
+    head = f'<code class="cxj-command" title="{full}">{prompt}{escape(command_text(item))}</code>'
     output = _output(item.get("aggregatedOutput") or "")
     return _block("cxj-terminal", head + _status(*command_status(item, outcome)), output)
 
@@ -135,7 +136,7 @@ def _tool(item: Item, outcome: str | None) -> str:
         if source
         else ""
     )
-    head = f'<span class="cxj-label">{escape(tool_label(item))}</span>'
+    head = f'<strong class="cxj-label">{escape(tool_label(item))}</strong>'
     kind = "cxj-python" if is_python else "cxj-tool"
     head += _status(*command_status(item, outcome))
     return _block(kind, head, body + _output(result_text(item)))

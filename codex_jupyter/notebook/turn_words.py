@@ -118,7 +118,9 @@ def _end_of(item: Item) -> tuple[str, str]:
         case "failed":
             return "bad", "failed"
         case _:
-            return ("bad", "failed") if item.get("success") is False else ("good", "done")
+            if item.get("success") is False:
+                return "bad", "failed"
+            return "good", "exit 0" if exit_code == 0 else "done"
 
 
 def outcome_of(snapshot: dict[str, Any], item: Item) -> str | None:

@@ -1,4 +1,4 @@
-"""The keys of `config.toml`: which ones are read, what each may hold, and which are only let through."""
+"""The keys of `config.toml`: which are read, what each may hold, which are only let through."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Literal
 __all__ = [
     "APPROVAL_POLICIES",
     "CONFIG",
+    "PROFILE",
     "REASONING_EFFORTS",
     "SANDBOX_MODES",
     "SECRET_KEYS",
@@ -75,9 +76,9 @@ _PROVIDER = Table(
             "string",
             allowed=("responses",),
             advice={
-                "chat": "only the Responses API is spoken here. Ollama, LM Studio, vLLM and llama.cpp "
-                'serve it under the same address: write wire_api = "responses"; for a server that '
-                "has Chat Completions only, put a gateway that offers /v1/responses before it"
+                "chat": "only the Responses API is spoken here. Ollama, LM Studio, vLLM and "
+                "llama.cpp serve it under the same address, so write `responses`; before a server "
+                "that has Chat Completions only, put a gateway that offers /v1/responses"
             },
         ),
         "env_key": Key("string", form="variable"),
@@ -137,29 +138,97 @@ _PROFILE_KEYS: dict[str, Key] = {
 
 # What a Codex file may also hold: its screens, its accounts, its feature flags.
 _CODEX_ONLY = frozenset(
-    """
-    agents allow_login_shell analytics approvals_reviewer apps apps_mcp_product_sku audio auto_review
-    background_terminal_max_timeout chatgpt_base_url check_for_update_on_startup
-    cli_auth_credentials_store commit_attribution compact_prompt debug default_permissions desktop
-    disable_paste_burst disable_response_storage experimental_compact_prompt_file
-    experimental_instructions_file experimental_realtime_start_instructions
-    experimental_realtime_ws_backend_prompt experimental_realtime_ws_base_url
-    experimental_realtime_ws_model experimental_realtime_ws_startup_context
-    experimental_thread_config_endpoint experimental_thread_store
-    experimental_use_freeform_apply_patch experimental_use_unified_exec_tool features feedback
-    file_opener forced_chatgpt_workspace_id forced_login_method ghost_snapshot hide_agent_reasoning
-    history hooks include_apply_patch_tool include_apps_instructions
-    include_collaboration_mode_instructions include_environment_context
-    include_permissions_instructions instructions js_repl_node_module_dirs js_repl_node_path log_dir
-    marketplaces mcp_oauth_callback_port mcp_oauth_callback_url mcp_oauth_credentials_store
-    mcp_servers memories model_auto_compact_token_limit_scope model_catalog_json model_max_output_tokens
-    notice notify oss_provider otel permissions personality plan_mode_reasoning_effort plugins
-    preferred_auth_method project_doc_fallback_filenames project_doc_max_bytes project_root_markers
-    projects realtime service_tier shell_environment_policy show_raw_agent_reasoning skills sqlite_home
-    suppress_unstable_features_warning tool_suggest tools tools_view_image tui web_search windows
-    windows_wsl_setup_acknowledged zsh_path
-    """.split()
+    {
+        "agents",
+        "allow_login_shell",
+        "analytics",
+        "approvals_reviewer",
+        "apps",
+        "apps_mcp_product_sku",
+        "audio",
+        "auto_review",
+        "background_terminal_max_timeout",
+        "chatgpt_base_url",
+        "check_for_update_on_startup",
+        "cli_auth_credentials_store",
+        "commit_attribution",
+        "compact_prompt",
+        "debug",
+        "default_permissions",
+        "desktop",
+        "disable_paste_burst",
+        "disable_response_storage",
+        "experimental_compact_prompt_file",
+        "experimental_instructions_file",
+        "experimental_realtime_start_instructions",
+        "experimental_realtime_ws_backend_prompt",
+        "experimental_realtime_ws_base_url",
+        "experimental_realtime_ws_model",
+        "experimental_realtime_ws_startup_context",
+        "experimental_thread_config_endpoint",
+        "experimental_thread_store",
+        "experimental_use_freeform_apply_patch",
+        "experimental_use_unified_exec_tool",
+        "features",
+        "feedback",
+        "file_opener",
+        "forced_chatgpt_workspace_id",
+        "forced_login_method",
+        "ghost_snapshot",
+        "hide_agent_reasoning",
+        "history",
+        "hooks",
+        "include_apply_patch_tool",
+        "include_apps_instructions",
+        "include_collaboration_mode_instructions",
+        "include_environment_context",
+        "include_permissions_instructions",
+        "instructions",
+        "js_repl_node_module_dirs",
+        "js_repl_node_path",
+        "log_dir",
+        "marketplaces",
+        "mcp_oauth_callback_port",
+        "mcp_oauth_callback_url",
+        "mcp_oauth_credentials_store",
+        "mcp_servers",
+        "memories",
+        "model_auto_compact_token_limit_scope",
+        "model_catalog_json",
+        "model_max_output_tokens",
+        "notice",
+        "notify",
+        "oss_provider",
+        "otel",
+        "permissions",
+        "personality",
+        "plan_mode_reasoning_effort",
+        "plugins",
+        "preferred_auth_method",
+        "project_doc_fallback_filenames",
+        "project_doc_max_bytes",
+        "project_root_markers",
+        "projects",
+        "realtime",
+        "service_tier",
+        "shell_environment_policy",
+        "show_raw_agent_reasoning",
+        "skills",
+        "sqlite_home",
+        "suppress_unstable_features_warning",
+        "tool_suggest",
+        "tools",
+        "tools_view_image",
+        "tui",
+        "web_search",
+        "windows",
+        "windows_wsl_setup_acknowledged",
+        "zsh_path",
+    }
 )
+
+PROFILE = Table(keys=_PROFILE_KEYS, let_through=_CODEX_ONLY)
+"""One `[profiles.<name>]`: a config without providers and further profiles."""
 
 CONFIG = Table(
     keys={
@@ -167,8 +236,8 @@ CONFIG = Table(
         "openai_base_url": Key("string", form="address"),
         "model_providers": Key("tables", members=_PROVIDER),
         "profile": _NAME,
-        "profiles": Key("tables", members=Table(keys=_PROFILE_KEYS, let_through=_CODEX_ONLY)),
+        "profiles": Key("tables", members=PROFILE),
     },
     let_through=_CODEX_ONLY,
 )
-"""A whole `config.toml`. A profile holds the same keys, without providers and further profiles."""
+"""A whole `config.toml`."""

@@ -35,7 +35,7 @@ class WorkspaceWrite:
     """``[sandbox_workspace_write]``: what the sandbox of that mode allows beyond its defaults."""
 
     writable_roots: tuple[str, ...] = ()
-    """As written; relative ones are relative to nothing and left for the core to refuse."""
+    """As written; relative ones mean the thread's working directory."""
 
     network_access: bool = False
     exclude_tmpdir_env_var: bool = False
@@ -59,7 +59,7 @@ class Settings:
     """Everything configured. Its text form shows no credential and no environment."""
 
     home: Path
-    """Where this package keeps its files: ``config.toml``, ``use.json``, rollouts. May not exist."""
+    """Where ``config.toml``, ``use.json`` and the rollouts are. May not exist yet."""
 
     model: str | None
     """As stated; see `require_model` for the one to use."""
@@ -101,7 +101,7 @@ class Settings:
     """Words a second of the offline model; 0 is without delay."""
 
     headless: str | None = None
-    """What approvals get where nobody can answer: ``deny``, ``allow RULES``, ``replay``, ``fail``."""
+    """The policy where nobody can answer: ``deny``, ``allow RULES``, ``replay`` or ``fail``."""
 
     warnings: tuple[str, ...] = ()
     """Sentences to show once: unknown keys with the nearest known name, damaged choices."""
@@ -238,7 +238,7 @@ def _states_address(table: Mapping[str, Any], provider_id: str) -> bool:
 
 
 def _reasoning(provider: Provider, table: Mapping[str, Any]) -> Provider:
-    """Let a stated effort or summary reach a server of which we do not know whether it takes one."""
+    """Let a stated effort or summary reach a server that may or may not know of such."""
     stated = table.get("model_providers", {}).get(provider.id, {})
     if provider.kind != "http" or "reasoning" in stated:
         return provider
@@ -255,10 +255,12 @@ def _child_env(environ: Mapping[str, str], providers: Mapping[str, Provider]) ->
 
 
 def _workspace_write(table: Mapping[str, Any]) -> WorkspaceWrite:
-    members = dict(table)
-    members["writable_roots"] = tuple(members.get("writable_roots", ()))
-    known = {name: members[name] for name in WorkspaceWrite.__slots__ if name in members}
-    return WorkspaceWrite(**known)
+    return WorkspaceWrite(
+        writable_roots=tuple(table.get("writable_roots", ())),
+        network_access=table.get("network_access", False),
+        exclude_tmpdir_env_var=table.get("exclude_tmpdir_env_var", False),
+        exclude_slash_tmp=table.get("exclude_slash_tmp", False),
+    )
 
 
 def _base_instructions(layers: Sequence[Layer], home: Path) -> str | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from codex_jupyter.errors import ConfigError
-from codex_jupyter.settings.config_file import check_table, dotted, parse_value
+from codex_jupyter.settings.checking import check_table, dotted
+from codex_jupyter.settings.config_file import parse_value
 from codex_jupyter.settings.known_keys import CONFIG, SECRET_KEYS
 
 __all__ = [
@@ -134,6 +135,6 @@ def _override(source: str, key: str, value: Any) -> Override:
 
 def _without_nulls(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, Mapping) or depth == _MAX_DEPTH:
-        return value
+        return cast("Any", value)
     table = cast("Mapping[str, Any]", value)
     return {k: _without_nulls(v, depth + 1) for k, v in table.items() if v is not None}

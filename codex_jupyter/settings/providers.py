@@ -66,7 +66,7 @@ class Provider:
     """Seconds without a byte after which a stream counts as lost."""
 
     freeform_tools: bool = False
-    """Whether tools with free text (`custom`) may be sent; most local servers know functions only."""
+    """Whether `custom` (free text) tools may be sent; most local servers know functions only."""
 
     reasoning: bool = False
     """Whether a ``reasoning`` member may be sent."""

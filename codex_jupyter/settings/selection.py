@@ -8,6 +8,7 @@ from typing import Any
 from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings.choice import Choice
 from codex_jupyter.settings.config_file import ConfigFile, find_key_line
+from codex_jupyter.settings.known_keys import PROFILE
 from codex_jupyter.settings.overrides import Override
 from codex_jupyter.settings.providers import OFFLINE, OPENAI, OPENAI_KEY, Provider
 
@@ -63,7 +64,9 @@ def layers_of(file: ConfigFile, overrides: Sequence[Override]) -> list[Layer]:
         known = ", ".join(profiles) or "none"
         problem = f"profile `{name}` not found in {file.path}; known: {known}"
         raise naming.error(problem, "profile")
-    layers.insert(1, Layer(file.path, profiles[name], ("profiles", name), file.text))
+    # Only what was checked as a profile's: the rest must not pass for a top-level key.
+    profile = {key: value for key, value in profiles[name].items() if key in PROFILE.keys}
+    layers.insert(1, Layer(file.path, profile, ("profiles", name), file.text))
     return layers
 
 
@@ -127,10 +130,10 @@ def _last(layers: Sequence[Layer], key: str) -> Any:
 
 def _why(provider: Provider, model: str | None, reason: str) -> str:
     shown = model or provider.default_model
-    if provider.kind == "offline" or shown is None:
-        name = f"the {provider.name[0].lower()}{provider.name[1:]}" if not shown else provider.name
+    if provider.kind != "http":
+        name = f"The {provider.name[0].lower()}{provider.name[1:]}"
     else:
-        name = f"{provider.name} ({shown})"
+        name = f"{provider.name} ({shown})" if shown else provider.name
     return f"{name} answers, because {reason}."
 
 

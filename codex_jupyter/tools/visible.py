@@ -56,10 +56,7 @@ def _is_mixed(word: str) -> bool:
     """Tell whether letters that may pass for Latin ones stand beside Latin ones."""
     return any(map(_is_latin, word)) and not all(
         # Ideographs, kana and Hangul syllables are wide; nobody takes them for Latin.
-        char.isascii()
-        or _is_latin(char)
-        or char.isdecimal()
-        or _is_wide(char)
+        char.isascii() or _is_latin(char) or char.isdecimal() or _is_wide(char)
         for char in word
     )
 

@@ -375,15 +375,31 @@ async def test_closing_the_client_ends_a_stream_somebody_waits_for(fake: FakeMod
         await client.aclose()
 
 
+async def test_closing_the_client_ends_a_pause_between_repeats(fake: FakeModel) -> None:
+    fake.add(*[status(500)] * 3)
+    slow = client_of(fake.base_url, retry_base_delay=30.0)
+    async with slow as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(failure_of, client)
+        await fake.wait_for_requests(1)
+        await client.aclose()
+
+
 async def test_closing_the_client_ends_open_streams(fake: FakeModel) -> None:
     fake.add(say("ok").hang(after=2))
     async with client_of(fake.base_url) as client, client.stream(REQUEST) as batches:
         await anext(batches)
         await client.aclose()
-        with pytest.raises(ModelError):
+        with pytest.raises(ModelError, match="closed here"):
             await anext(batches)
-        with pytest.raises(ModelError, match="closed"):
+        with pytest.raises(ModelError, match="closed here"):
             await receive(client)
+
+
+async def test_a_client_closed_before_its_first_request_opens_nothing(fake: FakeModel) -> None:
+    async with client_of(fake.base_url) as client:
+        await client.aclose()
+        await failure_of(client)
+    assert fake.connections == 0
 
 
 async def test_proxies_of_the_environment_are_not_used_for_this_machine(

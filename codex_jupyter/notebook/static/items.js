@@ -72,11 +72,12 @@ export function lastTitle(summary) {
 
 class Command {
   constructor() {
-    this.command = element("code", { class: "cxj-command" });
+    this.command = element("span");
     this.status = element("span", { class: "cxj-status" });
     this.output = new OutputView("Output of the command");
     const copy = copyButton(() => this.command.textContent);
-    const head = element("div", { class: "cxj-block-head" }, this.command, copy, this.status);
+    const line = element("code", { class: "cxj-command" }, element("span", { class: "cxj-prompt" }, "$ "), this.command);
+    const head = element("div", { class: "cxj-block-head" }, line, copy, this.status);
     this.node = element("div", { class: "cxj-block cxj-terminal" }, head, this.output.node);
   }
 
@@ -100,7 +101,7 @@ export function commandStatus(item, active) {
   if (typeof item.exitCode === "number" && item.exitCode !== 0) {
     return ["bad", `exit ${item.exitCode}`];
   }
-  return item.status === "failed" ? ["bad", "failed"] : ["good", "done"];
+  return item.status === "failed" ? ["bad", "failed"] : ["good", item.exitCode === 0 ? "exit 0" : "done"];
 }
 
 const OUTCOMES = {

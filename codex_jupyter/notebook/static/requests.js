@@ -157,7 +157,7 @@ export class RequestCard {
       control.disabled = !isReady || (control.dataset.reading === "" && !this.isSeen);
     }
     if (isReady && !this.isSeen) {
-      this.say("Scroll to the end of what will run to allow it.");
+      this.say(`Scroll to the end of ${this.request.kind === "patch" ? "the changes" : "what will run"} to allow it.`);
     } else if (isReady && this.note.textContent.startsWith("Scroll")) {
       this.say("");
     }

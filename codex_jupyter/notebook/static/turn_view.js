@@ -341,16 +341,20 @@ export function headFacts(state, isLost, now) {
   const ends = { completed: "", interrupted: "stopped", failed: "failed", inProgress: isLost ? "not connected" : "" };
   const since = state.startedAtMs ? Math.max(0, now - state.startedAtMs) : null;
   const isRunning = state.status === "inProgress" && !isLost;
-  const elapsed = isRunning ? since && Math.floor(since / 1000) * 1000 : state.durationMs;
+  const elapsed = isRunning ? since && wholeSeconds(since) : state.durationMs === null ? null : duration(state.durationMs);
   const used = state.usage ? state.usage.inputTokens + state.usage.outputTokens : 0;
   return [
     state.model ?? "Codex",
-    elapsed === null || elapsed === undefined ? "" : elapsed === 0 && isRunning ? "0 s" : duration(elapsed),
+    elapsed,
     used ? tokens(used) : "",
     ends[state.status] ?? state.status,
   ]
     .filter(Boolean)
     .join(" · ");
+}
+
+function wholeSeconds(ms) {
+  return ms < 1000 ? "0 s" : ms < 10_000 ? `${Math.floor(ms / 1000)} s` : duration(Math.floor(ms / 1000) * 1000);
 }
 
 function usageWords(usage) {

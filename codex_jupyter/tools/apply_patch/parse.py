@@ -180,6 +180,8 @@ class _Reader:
         self._at = first
 
     def patch(self) -> Patch:
+        if self._at == len(self._lines):
+            raise PatchError(f"the patch is empty: expected `{_BEGIN}`")
         if self._peek().strip() != _BEGIN:
             raise self._refusal(f"`{_BEGIN}`")
         self._at += 1

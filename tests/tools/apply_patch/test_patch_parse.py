@@ -86,7 +86,6 @@ def test_a_context_line_may_look_like_a_marker() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("", 1, r"Begin Patch`, found the end"),
         ("hello", 1, r"Begin Patch`, found 'hello'"),
         ("*** Begin Patch\n*** Add File: a\n+x\n", 4, "found the end of the patch"),
         (wrapped("*** Rename File: a\n"), 2, r"Add File: PATH.*found '\*\*\* Rename File: a'"),
@@ -121,9 +120,10 @@ def test_a_carriage_return_at_the_end_of_a_name_is_refused_in_a_patch_with_plain
         parse_patch(wrapped("*** Delete File: a\r\n"))
 
 
-def test_an_empty_patch_is_refused() -> None:
-    with pytest.raises(PatchError, match="empty"):
-        parse_patch(wrapped(""))
+@pytest.mark.parametrize("text", ["", " \n", wrapped(""), wrapped("\n\n")])
+def test_an_empty_patch_is_refused(text: str) -> None:
+    with pytest.raises(PatchError, match="the patch is empty"):
+        parse_patch(text)
 
 
 def test_the_limits_hold_exactly() -> None:

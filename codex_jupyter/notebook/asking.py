@@ -1,0 +1,193 @@
+"""How the questions of a turn find somebody to answer them, in a kernel that embeds the core."""
+
+from collections.abc import Callable
+from getpass import getpass
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.to_thread
+
+from codex_jupyter.errors import NobodyToAskError
+from codex_jupyter.notebook.desk import Desk, Pending
+from codex_jupyter.notebook.headless import HeadlessPolicy
+from codex_jupyter.notebook.turn_handle import TurnHandle
+
+__all__ = ["Asker", "FrontEnd", "pending_request"]
+
+Json = dict[str, Any]
+OnApproval = Callable[[Json], str]
+
+PAGE_WAIT: Final = 4.0
+"""Seconds a page gets to say that it shows the turn, before ``input()`` is tried."""
+
+HEADLESS_WAIT: Final = 1.0
+"""Seconds a driver gets to subscribe, before an unstated headless policy fails the turn."""
+
+_TITLES: Final = {
+    "command": "Run this command?",
+    "tool": "Run this in your kernel?",
+    "patch": "Apply this patch?",
+    "question": "A question for you",
+}
+_KINDS: Final = {
+    "item/fileChange/requestApproval": "patch",
+    "item/tool/requestUserInput": "question",
+}
+
+
+class FrontEnd(Protocol):
+    """What is known of whoever sits before this kernel."""
+
+    def has_page(self, turn_id: str) -> bool:
+        """Whether a page has said that it shows this turn."""
+        ...
+
+    def has_stdin(self) -> bool:
+        """Whether ``input()`` reaches a person."""
+        ...
+
+
+class Asker:
+    """Puts questions on the desk and finds who answers: a callback, a page, a prompt, a policy.
+
+    Args:
+        desk: Where pages find them.
+        front_end: Who is there.
+        policy: The headless policy, ``None`` while none is stated.
+    """
+
+    def __init__(
+        self, desk: Desk, front_end: FrontEnd, policy: Callable[[], HeadlessPolicy | None]
+    ) -> None:
+        self._desk = desk
+        self._front_end = front_end
+        self._policy = policy
+
+    async def answer(
+        self, handle: TurnHandle, request: Json, on_approval: OnApproval | None
+    ) -> Json:
+        """Return the answer to a server request; it is shown in the turn while it is open."""
+        pending = self._desk.open(request)
+        handle.ask(request)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._find_somebody, handle, pending, on_approval)
+            await pending.settled.wait()
+            tasks.cancel_scope.cancel()
+        answer = pending.answer or {}
+        handle.settle(request["requestId"], _outcome(pending))
+        return answer
+
+    async def _find_somebody(
+        self, handle: TurnHandle, pending: Pending, on_approval: OnApproval | None
+    ) -> None:
+        request = pending.request
+        if on_approval is not None and request["kind"] != "question":
+            decision = await anyio.to_thread.run_sync(on_approval, request)
+            self._decide(request, str(decision))
+            return
+        if not self._front_end.has_stdin():
+            await self._without_a_person(handle, request)
+            return
+        with anyio.move_on_after(PAGE_WAIT):
+            while not self._front_end.has_page(handle.turn_id):
+                await anyio.sleep(0.05)
+        if not self._front_end.has_page(handle.turn_id):
+            prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
+            answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+            self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
+
+    async def _without_a_person(self, handle: TurnHandle, request: Json) -> None:
+        policy = self._policy()
+        if policy is None:
+            with anyio.move_on_after(HEADLESS_WAIT):
+                while not self._front_end.has_page(handle.turn_id):
+                    await anyio.sleep(0.02)
+                return  # a driver has subscribed and will answer
+            policy = HeadlessPolicy()
+        decision = policy.decide(request)
+        if decision == "fail":
+            handle.fail(NobodyToAskError(_what(request)))
+            return
+        if request["kind"] == "question":
+            self._desk.settle(request["requestId"], {"answers": {}}, digest=None)
+            return
+        self._decide(request, decision)
+
+    def _decide(self, request: Json, decision: str) -> None:
+        digest = request.get("digest")
+        answer = {"decision": decision, "digest": digest}
+        self._desk.settle(request["requestId"], answer, digest=digest)
+
+
+def pending_request(method: str, params: Json, request_id: str, item: Json | None) -> Json:
+    """Return a server request as the view shows it."""
+    kind = _KINDS.get(method, "tool" if params.get("kind") == "dynamicTool" else "command")
+    shown: Json = item or {}
+    request: Json = {
+        "requestId": request_id,
+        "turnId": params["turnId"],
+        "kind": kind,
+        "itemId": params["itemId"],
+        "title": _TITLES[kind],
+        "command": params.get("command") or "",
+        "cwd": params.get("cwd"),
+        "reason": params.get("reason"),
+        "warning": params.get("warning"),
+        "changes": shown.get("changes") or [],
+        "questions": params.get("questions") or [],
+        "sandbox": params.get("sandboxing") or "not sandboxed",
+        "choices": params.get("availableDecisions")
+        or ["accept", "acceptForSession", "decline", "cancel"],
+        "tool": shown.get("tool"),
+        "script": shown.get("command"),
+    }
+    if params.get("digest"):
+        request["digest"] = params["digest"]
+    return request
+
+
+def _outcome(pending: Pending) -> str:
+    if pending.withdrawn or pending.answer is None:
+        return "withdrawn"
+    return str(pending.answer.get("decision", "answered"))
+
+
+def _what(request: Json) -> str:
+    match request["kind"]:
+        case "tool":
+            return f"`{request.get('tool')}`"
+        case "patch":
+            return "`apply_patch`"
+        case "question":
+            return "an answer to its question"
+        case _:
+            return f"`command` ({str(request.get('script'))[:120]!r})"
+
+
+def _prompt_decision(request: Json) -> Json:
+    """Ask on the terminal or in the front end's input box."""
+    print(f"\n{request['title']}  ({request['sandbox']})")  # noqa: T201 - this is a prompt
+    print(request["command"] or _files(request))  # noqa: T201
+    if request.get("warning"):
+        print(f"Warning: {request['warning']}")  # noqa: T201
+    typed = input("[y]es, [a]lways in this session, [n]o, [s]top the turn: ").strip().lower()
+    decisions = {"y": "accept", "a": "acceptForSession", "s": "cancel"}
+    return {"decision": decisions.get(typed[:1], "decline"), "digest": request.get("digest")}
+
+
+def _files(request: Json) -> str:
+    return "\n".join(f"{change['path']}\n{change['diff']}" for change in request["changes"])
+
+
+def _prompt_questions(request: Json) -> Json:
+    answers: Json = {}
+    for question in request["questions"]:
+        options = question.get("options") or []
+        print(f"\n{question['question']}")  # noqa: T201 - this is a prompt
+        for number, option in enumerate(options, start=1):
+            print(f"  {number}. {option['label']}  {option.get('description', '')}")  # noqa: T201
+        typed = (getpass if question.get("isSecret") else input)("> ").strip()
+        if typed.isdecimal() and 0 < int(typed) <= len(options):
+            typed = options[int(typed) - 1]["label"]
+        answers[question["id"]] = {"answers": [typed] if typed else []}
+    return {"answers": answers}

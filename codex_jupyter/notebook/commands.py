@@ -1,0 +1,183 @@
+"""The line magic `%codex`: what each word does."""
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+
+from codex_jupyter.errors import UsageError
+from codex_jupyter.notebook.headless import parse_headless
+from codex_jupyter.notebook.local_choice import choose, found_servers
+from codex_jupyter.notebook.runtime import KernelRuntime
+from codex_jupyter.notebook.threads import Thread, thread
+
+__all__ = ["run_command"]
+
+Json = dict[str, Any]
+
+
+class Magic(Protocol):
+    """What the commands see of the magics."""
+
+    @property
+    def runtime(self) -> KernelRuntime: ...  # noqa: D102
+    @property
+    def current(self) -> Thread | None: ...  # noqa: D102
+    def use(self, thread: Thread | None) -> None: ...  # noqa: D102
+
+
+def run_command(magic: Magic, line: str) -> None:
+    """Run one line of `%codex`.
+
+    Raises:
+        UsageError: The line is not understood; the text says what is.
+    """
+    word, _, rest = line.strip().partition(" ")
+    command = _COMMANDS.get(word or "status")
+    if command is None:
+        raise UsageError(
+            f"%codex does not know {word!r}. It knows: {', '.join(_COMMANDS)}. "
+            "`%codex help` says what they do"
+        )
+    command(magic, rest.strip())
+
+
+def _status(magic: Magic, rest: str) -> None:
+    """Show the model, the thread, who is asked, and where things are."""
+    _no_more(rest, "status")
+    runtime = magic.runtime
+    settings = runtime.settings
+    current = magic.current
+    rows = [
+        (
+            "model",
+            f"{settings.model or settings.provider.default_model or '?'} "
+            f"({settings.provider.name}): {settings.why_provider}",
+        ),
+        ("core", "embedded in this kernel (no server extension is used)"),
+        ("thread", repr(current) if current else "none yet; the next %%codex begins one"),
+        ("running", ", ".join(h.turn_id for h in runtime.running_turns) or "nothing"),
+        ("approval", f"{settings.approval_policy}; commands are not sandboxed"),
+        ("headless", str(runtime.headless or settings.headless or "fail (nothing stated)")),
+        ("home", str(settings.home)),
+    ]
+    rows += [("warning", warning) for warning in settings.warnings]
+    _say("\n".join(f"{name:>9}  {text}" for name, text in rows))
+
+
+def _new(magic: Magic, rest: str) -> None:
+    """Let the next %%codex begin a new thread."""
+    _no_more(rest, "new")
+    magic.use(None)
+    _say("The next %%codex begins a new thread.")
+
+
+def _resume(magic: Magic, rest: str) -> None:
+    """resume ID: go on with a stored thread."""
+    if not rest:
+        raise UsageError("%codex resume needs the id of a thread; `%codex threads` lists them")
+    resumed = thread(resume=rest)
+    opened = resumed.open()
+    magic.use(resumed)
+    turns = opened["thread"]["turns"]
+    _say(f"Going on with {resumed.id} ({len(turns)} turns): {opened['thread']['preview'][:80]}")
+
+
+def _threads(magic: Magic, rest: str) -> None:
+    """List the stored threads, newest first."""
+    _no_more(rest, "threads")
+    asked = {"limit": 20, "sortKey": "updated_at", "modelProviders": []}
+    page = magic.runtime.call(lambda client: client.call("thread/list", asked))
+    if not page["data"]:
+        _say("No thread is stored yet.")
+        return
+    lines = [
+        f"{shown['id']}  {_when(shown['updatedAt'])}  {' '.join(shown['preview'].split())[:60]}"
+        for shown in page["data"]
+    ]
+    more = ["…"] if page.get("nextCursor") else []
+    _say("\n".join([*lines, *more]))
+
+
+def _interrupt(magic: Magic, rest: str) -> None:
+    """Stop every turn of this kernel that runs in the background."""
+    _no_more(rest, "interrupt")
+    running = magic.runtime.running_turns
+    for handle in running:
+        handle.interrupt()
+    _say(f"Stopping {len(running)} turn(s)." if running else "No turn is running.")
+
+
+def _login(magic: Magic, rest: str) -> None:
+    """Say how to connect a model."""
+    if rest not in ("", "help"):
+        raise UsageError("%codex login takes no argument but `help`")
+    home = magic.runtime.settings.home
+    _say(
+        "Three ways to connect a model:\n"
+        "  1. OpenAI: set OPENAI_API_KEY in the environment of Jupyter, then restart it.\n"
+        "  2. A local server (Ollama, LM Studio, vLLM, llama.cpp): start it, then `%codex use`.\n"
+        f"  3. Anything that speaks the Responses API: describe it in {home / 'config.toml'}\n"
+        "     as Codex does: model, model_provider and [model_providers.NAME].\n"
+        "Keys are read from the environment and are never stored."
+    )
+
+
+def _headless(magic: Magic, rest: str) -> None:
+    """headless deny|fail|allow RULES: what is answered where nobody can be asked."""
+    if not rest:
+        _say(str(magic.runtime.headless or "fail (nothing stated)"))
+        return
+    magic.runtime.headless = parse_headless(rest)
+    _say(f"Where nobody can be asked: {magic.runtime.headless}.")
+
+
+def _use(magic: Magic, rest: str) -> None:
+    """use [PROVIDER [MODEL]|auto]: choose a model server that runs on this machine."""
+    runtime = magic.runtime
+    if not rest:
+        found = runtime.call_plain(found_servers)
+        lines = [f"  %codex use {server}" for server in found] or [
+            "  none. Start Ollama, LM Studio, vLLM or llama.cpp, then say `%codex use` again."
+        ]
+        _say("\n".join(["Model servers found on this machine:", *lines]))
+        return
+    said = runtime.call_plain(lambda: choose(runtime.settings.home, rest.split()))
+    runtime.restart()
+    magic.use(None)
+    _say(said)
+
+
+def _help(magic: Magic, rest: str) -> None:
+    """List what %codex understands."""
+    del magic, rest
+    rows = [(name, inspect.getdoc(command) or "") for name, command in _COMMANDS.items()]
+    _say("\n".join(f"%codex {name:<10} {text}" for name, text in rows))
+
+
+_COMMANDS: Final[dict[str, Callable[[Magic, str], None]]] = {
+    "status": _status,
+    "new": _new,
+    "resume": _resume,
+    "threads": _threads,
+    "interrupt": _interrupt,
+    "login": _login,
+    "headless": _headless,
+    "use": _use,
+    "help": _help,
+}
+
+
+def _no_more(rest: str, word: str) -> None:
+    if rest:
+        raise UsageError(f"%codex {word} takes no argument, found {rest!r}")
+
+
+def _when(seconds: int) -> str:
+    local = datetime.fromtimestamp(seconds, UTC).astimezone()
+    return local.strftime("%Y-%m-%d %H:%M")
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - this is what the command is for

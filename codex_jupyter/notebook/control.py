@@ -1,0 +1,72 @@
+"""What pages and drivers ask of this kernel, over its control channel or by comm.
+
+The control channel is answered while a cell runs, on every ipykernel; comm messages are not.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+__all__ = ["ControlDesk", "install_control"]
+
+Json = dict[str, Any]
+
+REQUEST: Final = "codex_jupyter_request"
+REPLY: Final = "codex_jupyter_reply"
+
+
+class Steering(Protocol):
+    """What can be asked; every method may be called from any thread and returns at once."""
+
+    def hello(self, turn_id: str) -> Json | None:
+        """A page shows this turn: say what is open, or ``None`` for an unknown turn."""
+        ...
+
+    def settle(self, request_id: str, answer: Json, digest: str | None) -> bool:
+        """Answer a question; ``False`` if it is not open."""
+        ...
+
+    def interrupt(self, turn_id: str) -> bool:
+        """Stop a turn; ``False`` if it is not known."""
+        ...
+
+
+class ControlDesk:
+    """Answers the contents of control messages."""
+
+    def __init__(self, steering: Steering) -> None:
+        self._steering = steering
+
+    def answer(self, content: Json) -> Json:
+        """Return the reply: ``status`` is ``ok``, ``gone`` (no longer open) or ``error``."""
+        match content:
+            case {"action": "hello", "turnId": str(turn_id)}:
+                known = self._steering.hello(turn_id)
+                return {"status": "ok", **known} if known is not None else {"status": "gone"}
+            case {"action": "decide", "requestId": str(request_id), "decision": str(decision)}:
+                digest = content.get("digest")
+                answer = {"decision": decision, "digest": digest}
+                return _ok(self._steering.settle(request_id, answer, digest))
+            case {"action": "answer", "requestId": str(request_id), "answers": dict(answers)}:
+                return _ok(self._steering.settle(request_id, {"answers": answers}, None))
+            case {"action": "interrupt", "turnId": str(turn_id)}:
+                return _ok(self._steering.interrupt(turn_id))
+            case _:
+                return {"status": "error", "message": f"not understood: {str(content)[:200]}"}
+
+
+def install_control(kernel: Any, answer: Callable[[Json], Json]) -> None:
+    """Answer `codex_jupyter_request` on the control channel of an ipykernel.
+
+    The handler runs in the kernel's control thread. It only hands over: nothing of the user's
+    runs there.
+    """
+
+    async def handle(stream: Any, ident: Any, parent: Json) -> None:
+        reply = answer(parent.get("content") or {})
+        kernel.session.send(stream, REPLY, reply, parent, ident)
+
+    kernel.control_handlers[REQUEST] = handle
+
+
+def _ok(done: bool) -> Json:
+    return {"status": "ok" if done else "gone"}

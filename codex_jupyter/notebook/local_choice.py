@@ -1,0 +1,66 @@
+"""Choosing a model server on this machine: what was found, and what the user agreed to."""
+
+import json
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import anyio.to_thread
+
+from codex_jupyter.errors import UsageError
+from codex_jupyter.model.discovery import FoundServer, find_local_servers
+from codex_jupyter.settings import LOCAL_SERVERS, forget_choice, remember_choice
+
+__all__ = ["choose", "found_servers"]
+
+_BUILT_IN: Final = ("offline", "local", "openai")
+_MAX_BYTES: Final = 1_000_000
+
+
+async def found_servers() -> list[str]:
+    """Return what to type for each model server that answers on this machine."""
+    return [f"{server.provider_id} {server.models[0]}" for server in await _find()]
+
+
+async def choose(home: Path, words: Sequence[str]) -> str:
+    """Remember the provider, and model, the user names; return what to tell them.
+
+    Raises:
+        UsageError: There is no such provider, it does not answer, or it has no such model.
+    """
+    name, *rest = words
+    if len(rest) > 1:
+        raise UsageError("%codex use takes a provider and perhaps a model, e.g. `ollama llama3.2`")
+    if name == "auto":
+        forget_choice(home)
+        return "Forgotten. The model is chosen by itself again: a key, else offline."
+    if name in _BUILT_IN:
+        remember_choice(home, name, model=rest[0] if rest else None)
+        return f"From the next cell on: {name}."
+    if name not in LOCAL_SERVERS:
+        known = ", ".join([*LOCAL_SERVERS, *_BUILT_IN, "auto"])
+        raise UsageError(f"%codex use does not know {name!r}. It knows: {known}")
+    server = next((found for found in await _find() if found.provider_id == name), None)
+    if server is None:
+        raise UsageError(f"{name} does not answer on its usual port, or lists no model. Start it")
+    model = rest[0] if rest else server.models[0]
+    if model not in server.models:
+        offered = ", ".join(server.models[:10])
+        raise UsageError(f"{name} has no model {model!r}. It lists: {offered}")
+    remember_choice(home, name, model=model, base_url=server.base_url)
+    return f"From the next cell on: {model} at {server.base_url}."
+
+
+async def _find() -> list[FoundServer]:
+    return await find_local_servers(_fetch_json)
+
+
+async def _fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - of the one request
+    def fetch() -> Any:
+        # No proxy gets to see what runs on this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, timeout=timeout) as answer:
+            return json.loads(answer.read(_MAX_BYTES))
+
+    return await anyio.to_thread.run_sync(fetch, abandon_on_cancel=True)

@@ -1,0 +1,148 @@
+"""`%load_ext codex_jupyter`: the cell magic `%%codex` and its line companion `%codex`.
+
+Light on purpose: everything that costs time to import is imported when it is first used.
+"""
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import traitlets
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from codex_jupyter.errors import CodexError, UsageError
+
+if TYPE_CHECKING:
+    from codex_jupyter.notebook.runtime import KernelRuntime
+    from codex_jupyter.notebook.threads import Thread
+
+__all__ = ["CodexMagics", "load_ipython_extension", "unload_ipython_extension"]
+
+Json = dict[str, Any]
+
+_SANDBOXES = {
+    "read-only": "readOnly",
+    "workspace-write": "workspaceWrite",
+    "danger-full-access": "dangerFullAccess",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"%%codex: {message}. Known: {self.format_usage().strip()[7:]}")
+
+
+def _cell_parser() -> _Parser:
+    parser = _Parser(prog="%%codex", add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", metavar="NAME")
+    parser.add_argument("--approval", choices=("untrusted", "on-request", "never"))
+    parser.add_argument("--sandbox", choices=tuple(_SANDBOXES))
+    parser.add_argument("--cwd", metavar="FOLDER")
+    parser.add_argument("--thread", metavar="ID")
+    parser.add_argument("--turn-id", metavar="UUID")
+    parser.add_argument("--quiet", action="store_true")
+    return parser
+
+
+@magics_class
+class CodexMagics(Magics):
+    """`%%codex` says its cell to the current thread; `%codex` looks after threads and settings."""
+
+    headless = traitlets.Unicode(
+        "",
+        help="What is answered where nobody can be asked: `deny`, `fail` or `allow RULES`.",
+    ).tag(config=True)
+
+    def __init__(self, shell: Any, **settings: Any) -> None:
+        super().__init__(shell, **settings)
+        self._thread: Thread | None = None
+
+    @cell_magic
+    def codex(self, line: str, cell: str) -> None:
+        """Say the cell to the agent: %%codex [--model --approval --sandbox --cwd --thread …]."""
+        with _one_line_errors():
+            asked = _cell_parser().parse_args(shlex.split(line))
+            thread = self._thread_for(asked)
+            thread.say(cell, _overrides(asked), turn_id=asked.turn_id, quiet=asked.quiet)
+
+    @line_magic("codex")
+    def codex_line(self, line: str) -> None:
+        """Look after threads and settings: %codex [status|new|resume ID|threads|interrupt|…]."""
+        from codex_jupyter.notebook.commands import run_command  # noqa: PLC0415 - first use only
+
+        with _one_line_errors():
+            run_command(self, line)
+
+    @property
+    def runtime(self) -> "KernelRuntime":
+        """What this kernel has of the agent."""
+        from codex_jupyter.notebook.runtime import get_runtime  # noqa: PLC0415 - first use only
+
+        runtime = get_runtime()
+        if self.headless and runtime.headless is None:
+            from codex_jupyter.notebook.headless import parse_headless  # noqa: PLC0415
+
+            runtime.headless = parse_headless(self.headless)
+        return runtime
+
+    @property
+    def current(self) -> "Thread | None":
+        """The thread that `%%codex` talks to, if one was begun or chosen."""
+        return self._thread
+
+    def use(self, thread: "Thread | None") -> None:
+        """Let `%%codex` talk to another thread; ``None`` begins a new one at the next cell."""
+        self._thread = thread
+
+    def _thread_for(self, asked: argparse.Namespace) -> "Thread":
+        from codex_jupyter.notebook import threads  # noqa: PLC0415 - first use only
+
+        _ = self.runtime
+        if asked.thread is not None:
+            if self._thread is None or not self._thread.is_called(asked.thread):
+                self._thread = threads.thread(resume=asked.thread)
+        elif self._thread is None:
+            self._thread = threads.thread(
+                model=asked.model, approval=asked.approval, sandbox=asked.sandbox, cwd=asked.cwd
+            )
+        return self._thread
+
+
+class _one_line_errors:  # noqa: N801 - reads as a with statement
+    """Let what we raise on purpose show as one line; its sentence says what to do."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CodexError) and not hasattr(error, "_render_traceback_"):
+            line = f"{type(error).__name__}: {error}"
+            error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _overrides(asked: argparse.Namespace) -> Json:
+    """Return what the cell changes for its turn and the ones after it."""
+    from pathlib import Path  # noqa: PLC0415 - first use only
+
+    overrides: Json = {
+        "model": asked.model,
+        "approvalPolicy": asked.approval,
+        "sandboxPolicy": {"type": _SANDBOXES[asked.sandbox]} if asked.sandbox else None,
+        "cwd": str(Path(asked.cwd).absolute()) if asked.cwd else None,
+    }
+    return {name: value for name, value in overrides.items() if value is not None}
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register the magics."""
+    shell.register_magics(CodexMagics(shell, parent=shell))
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """End the core; the magics go with the next kernel."""
+    from codex_jupyter.notebook.runtime import get_runtime  # noqa: PLC0415 - rare
+
+    del shell
+    get_runtime().close()

@@ -1,0 +1,286 @@
+"""The agent for people who write Python: threads to talk to, turns to wait for."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_jupyter.errors import UsageError
+from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
+from codex_jupyter.notebook.asking import OnApproval
+from codex_jupyter.notebook.kernel_tools import tool_specs
+from codex_jupyter.notebook.outcome import TurnResult
+from codex_jupyter.notebook.runtime import KernelRuntime, get_runtime
+from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
+from codex_jupyter.notebook.turn_handle import TurnHandle
+from codex_jupyter.notebook.turn_state import TurnState
+
+__all__ = ["Thread", "TurnEvent", "start", "thread"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEvent:
+    """One notification of a running turn, as app-server v2 names it."""
+
+    method: str
+    params: Json
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What a thread is started with; ``None`` takes the setting."""
+
+    model: str | None = None
+    approval: str | None = None
+    sandbox: str | None = None
+    cwd: str | None = None
+    thread_id: str | None = None
+    resume: str | None = None
+
+    def params(self, *, with_tools: bool) -> Json:
+        named = {
+            "model": self.model,
+            "approvalPolicy": self.approval,
+            "sandbox": self.sandbox,
+            "cwd": str(Path(self.cwd or ".").absolute()),
+            "threadId": self.resume or self.thread_id,
+        }
+        params: Json = {name: value for name, value in named.items() if value is not None}
+        if self.resume is not None:
+            if self.cwd is None:
+                del params["cwd"]
+        elif with_tools:
+            params["dynamicTools"] = tool_specs()
+        return params
+
+
+class Thread:
+    """A conversation. Made by `thread`; it begins on the server when it is first used."""
+
+    def __init__(
+        self, runtime: KernelRuntime, wishes: _Wishes, on_approval: OnApproval | None
+    ) -> None:
+        self._runtime = runtime
+        self._wishes = wishes
+        self._on_approval = on_approval
+        self._opened: Json | None = None
+        self._noticed = False
+
+    def __repr__(self) -> str:
+        return f"<Thread {self._id or 'not begun'}>"
+
+    @property
+    def id(self) -> str:
+        """The thread's id; asking for it begins the thread."""
+        self.open()
+        assert self._id is not None
+        return self._id
+
+    def open(self) -> Json:
+        """Begin or resume the thread, once; return the server's answer.
+
+        Raises:
+            CodexError: It cannot be begun as asked, or there is no such thread.
+        """
+        if self._opened is None:
+            method, params = self._opening()
+            self._opened = self._runtime.call(lambda client: client.call(method, params))
+        return self._opened
+
+    def run(self, text: str, *, turn_id: str | None = None, quiet: bool = False) -> TurnResult:
+        """Say ``text`` and wait until the turn ends, showing it in the cell.
+
+        Args:
+            text: The prompt.
+            turn_id: A UUID the turn shall have; one that was used before is refused.
+            quiet: Show nothing.
+
+        Raises:
+            TurnInterrupted: The turn was stopped.
+            TurnFailedError: The turn failed.
+            CodexError: It could not be started, or nobody could be asked.
+        """
+        return self._finish(self.start(text, turn_id=turn_id, quiet=quiet))
+
+    def say(
+        self, text: str, overrides: Json, *, turn_id: str | None = None, quiet: bool = False
+    ) -> TurnResult:
+        """Do what `run` does, changing settings that last: members of turn/start."""
+        return self._finish(self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides))
+
+    def is_called(self, thread_id: str) -> bool:
+        """Whether this is the thread of that id, in any spelling."""
+        return self._id is not None and self._id == parse_thread_id(thread_id)
+
+    def start(
+        self,
+        text: str,
+        *,
+        turn_id: str | None = None,
+        quiet: bool = False,
+        overrides: Json | None = None,
+    ) -> TurnHandle:
+        """Say ``text`` and return at once; ``result()`` of what is returned waits."""
+        self.open()
+        return self._start(text, turn_id=turn_id, quiet=quiet, overrides=overrides or {})
+
+    async def arun(
+        self, text: str, *, turn_id: str | None = None, quiet: bool = False
+    ) -> TurnResult:
+        """Do what `run` does on a running event loop, e.g. in a cell with ``await``."""
+        await self._open_async()
+        handle = self._start(text, turn_id=turn_id, quiet=quiet, overrides={})
+        try:
+            return await handle.wait_async()
+        finally:
+            self._runtime.remove_turn(handle.turn_id)
+
+    async def stream(self, text: str, *, turn_id: str | None = None) -> AsyncGenerator[TurnEvent]:
+        """Say ``text`` and iterate over what the turn says; leaving early stops the turn.
+
+        Raises:
+            CodexError: As `run`, at the end of the iteration.
+        """
+        await self._open_async()
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+        handle = self._prepare(text, turn_id=turn_id, quiet=True, overrides={})
+        handle.on_event = lambda method, params: _hand_over(loop, queue, TurnEvent(method, params))
+        handle.start()
+        waiting = asyncio.ensure_future(handle.wait_async())
+        waiting.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await waiting
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+            self._runtime.remove_turn(handle.turn_id)
+
+    def interrupt(self) -> bool:
+        """Stop the running turn of this thread; ``False`` if none runs."""
+        running = [h for h in self._runtime.running_turns if h.thread_id == self._id]
+        for handle in running:
+            handle.interrupt()
+        return bool(running)
+
+    @property
+    def _id(self) -> str | None:
+        return self._opened["thread"]["id"] if self._opened is not None else None
+
+    def _opening(self) -> tuple[str, Json]:
+        has_shell = self._runtime.shell is not None
+        params = self._wishes.params(with_tools=has_shell)
+        return ("thread/resume" if self._wishes.resume is not None else "thread/start"), params
+
+    async def _open_async(self) -> None:
+        if self._opened is None:
+            method, params = self._opening()
+            self._opened = await self._runtime.call_async(
+                lambda client: client.call(method, params)
+            )
+
+    def _finish(self, handle: TurnHandle) -> TurnResult:
+        try:
+            return handle.wait()
+        finally:
+            if handle.done:
+                self._runtime.remove_turn(handle.turn_id)
+
+    def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
+        handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
+        handle.start()
+        return handle
+
+    def _prepare(
+        self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json
+    ) -> TurnHandle:
+        if not text.strip():
+            raise UsageError("there is nothing to say: the prompt is empty")
+        chosen = new_turn_id() if turn_id is None else parse_turn_id(turn_id)
+        assert self._id is not None
+        assert self._opened is not None
+        runtime = self._runtime
+        runtime.note_front_end()
+        state = TurnState(
+            self._id,
+            chosen,
+            notice=self._first_notice(),
+            model=self._opened["model"],
+            sandbox=self._opened.get("sandboxing", "not sandboxed"),
+        )
+        handle = TurnHandle(
+            runtime.core,
+            state,
+            QuietDisplay() if quiet else self._display(chosen),
+            thread_id=self._id,
+            turn_id=chosen,
+            params={"input": [{"type": "text", "text": text}], **overrides},
+            summon=runtime.summon if runtime.can_summon else None,
+        )
+        runtime.add_turn(handle, self._on_approval)
+        return handle
+
+    def _display(self, turn_id: str) -> TurnDisplay:
+        if self._runtime.shell is None:
+            return QuietDisplay()
+        assert self._id is not None
+        live = self._runtime.has_stdin() and hasattr(self._runtime.shell, "kernel")
+        answer = self._runtime.control.answer
+        return CellDisplay(self._id, turn_id, live=live, answer=answer)
+
+    def _first_notice(self) -> str | None:
+        if self._noticed:
+            return None
+        self._noticed = True
+        return self._runtime.settings.why_provider
+
+
+def thread(  # noqa: PLR0913 - the settings of a thread
+    *,
+    model: str | None = None,
+    approval: str | None = None,
+    sandbox: str | None = None,
+    cwd: str | None = None,
+    id: str | None = None,  # noqa: A002 - what it is called everywhere else
+    resume: str | None = None,
+    on_approval: OnApproval | None = None,
+) -> Thread:
+    """Return a thread, which begins when it is first used.
+
+    Args:
+        model: The model; default: from the settings.
+        approval: ``untrusted``, ``on-request`` or ``never``.
+        sandbox: ``read-only``, ``workspace-write`` or ``danger-full-access``. Nothing is sandboxed
+            yet: everything that is not provably read-only asks.
+        cwd: Folder of commands and patches; default: the current one.
+        id: A UUID the new thread shall have.
+        resume: The id of a stored thread to go on with, instead of a new one.
+        on_approval: Called with each question of kind command, tool or patch, on a thread of its
+            own; returns ``accept``, ``acceptForSession``, ``decline`` or ``cancel``.
+    """
+    if id is not None and resume is not None:
+        raise UsageError("give `id` for a new thread or `resume` for a stored one, not both")
+    wishes = _Wishes(model, approval, sandbox, cwd, id, resume)
+    return Thread(get_runtime(), wishes, on_approval)
+
+
+def start(text: str, **settings: Any) -> TurnHandle:
+    """Say ``text`` to a new thread and return at once.
+
+    Args:
+        text: The prompt.
+        **settings: As for `thread`.
+    """
+    return thread(**settings).start(text)
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, queue: "asyncio.Queue[TurnEvent | None]", event: TurnEvent
+) -> None:
+    loop.call_soon_threadsafe(queue.put_nowait, event)

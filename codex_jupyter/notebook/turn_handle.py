@@ -1,0 +1,246 @@
+"""One turn as the kernel that asked for it sees it: drives it, shows it, stops it, has its result."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+
+from codex_jupyter.errors import CodexError, NoActiveTurnError, RemoteError
+from codex_jupyter.notebook.outcome import (
+    TurnFailedError,
+    TurnInterrupted,
+    TurnResult,
+    tell_in_one_line,
+)
+from codex_jupyter.notebook.turn_display import QuietDisplay
+from codex_jupyter.notebook.turn_state import PendingRequest, TurnState
+from codex_jupyter.notebook.waiting import Bench, Job, stoppable
+
+if TYPE_CHECKING:
+    from codex_jupyter.client.aio import CodexClient
+    from codex_jupyter.embedding import CoreThread
+    from codex_jupyter.notebook.turn_display import TurnDisplay
+
+__all__ = ["TurnHandle"]
+
+Json = dict[str, Any]
+OnEvent = Callable[[str, Json], None]
+
+_TICK: Final = 0.03
+"""Seconds between two looks at what the display has due; about thirty frames a second."""
+
+_GIVE_UP: Final = 2.8
+"""Seconds after a stop at which the cell ends, whatever the turn does (architecture: 3 s)."""
+
+_HOLD_AFTER: Final = 1.0
+"""Seconds after a stop at which kernel code that still runs is named in the view."""
+
+
+@dataclass(slots=True)
+class _Stop:
+    """How far stopping has got."""
+
+    presses: int = 0
+    gave_up: bool = False
+    failure: BaseException | None = None
+
+
+class TurnHandle:
+    """A turn that was started from this kernel.
+
+    `drive` runs on the core's loop; `wait` and `wait_async` on the thread of the cell; the other
+    methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        core: "CoreThread",
+        state: TurnState,
+        display: "TurnDisplay",
+        *,
+        thread_id: str,
+        turn_id: str,
+        params: Json,
+        summon: Callable[[Callable[[], None]], None] | None,
+    ) -> None:
+        self.thread_id = thread_id
+        self.turn_id = turn_id
+        self.state = state
+        self.bench = Bench(summon)
+        self.on_event: OnEvent | None = None
+        """Also hears every notification of the turn, on the core's loop."""
+
+        self._core = core
+        self._display = display
+        self._params = params
+        self._stop = _Stop()
+        self._driven: Future[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn has ended."""
+        return self._driven is not None and self._driven.done()
+
+    def start(self) -> None:
+        """Show the turn and let it begin; on the thread of the cell."""
+        self._display.open(self.state)
+        self._driven = self._core.post(self.drive)
+
+    async def drive(self, client: "CodexClient") -> None:
+        """Start the turn on the server and take what it says, to its end."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._tick)
+                params = {**self._params, "turnId": self.turn_id}
+                async with client.turn(self.thread_id, params) as stream:
+                    async for method, told in stream:
+                        self._take(method, told)
+                tasks.cancel_scope.cancel()
+        except* CodexError as problems:
+            self._fail(_first(problems))
+        finally:
+            self.bench.finish()
+
+    def wait(self) -> TurnResult:
+        """Run the turn's kernel code on this thread until the turn ends.
+
+        Raises:
+            TurnInterrupted: The turn was stopped.
+            TurnFailedError: The turn failed.
+            CodexError: It could not be started, or nobody could be asked.
+        """
+        with stoppable(self.bench, self._watch, self._pressed):
+            self.bench.wait()
+        return self._conclude()
+
+    async def wait_async(self) -> TurnResult:
+        """Do the same on a running asyncio loop; cancelling the wait stops the turn."""
+        try:
+            with stoppable(self.bench, self._watch, self._pressed):
+                await self.bench.wait_async()
+        except BaseException:
+            self.interrupt()
+            raise
+        return self._conclude()
+
+    def result(self) -> TurnResult:
+        """Wait for the turn like a cell does, and return what came of it."""
+        return self.wait()
+
+    def interrupt(self) -> None:
+        """Stop the turn; a second call does not wait for its tools any more."""
+        self._core.call_soon(self._pressed)
+
+    async def run_on_main(self, run: Callable[[], Any], label: str) -> Any:
+        """Run something on the kernel's main thread and return its result; on the core's loop.
+
+        Raises:
+            KeyboardInterrupt: The turn was stopped while it ran.
+        """
+        job = Job(run, label)
+        ready = anyio.Event()
+        job.result.add_done_callback(lambda _: self._core.call_soon(ready.set))
+        self.bench.put(job)
+        await ready.wait()
+        return job.result.result()
+
+    def item(self, item_id: str) -> Json | None:
+        """Return an item of the turn as far as it is known; on the core's loop."""
+        items = self.state.snapshot()["items"]
+        return next((item for item in items if item["id"] == item_id), None)
+
+    def ask(self, request: Json) -> None:
+        """Show a question; on the core's loop."""
+        shown = cast("PendingRequest", request)
+        self._display.push(self.state.ask(shown), self.state)
+
+    def settle(self, request_id: str, outcome: str) -> None:
+        """Show that a question is settled; on the core's loop."""
+        self._display.push(self.state.settle(request_id, outcome), self.state)
+
+    def fail(self, problem: CodexError) -> None:
+        """Stop the turn because of something only this side knows; the wait raises it."""
+        self._fail(problem)
+        self._pressed()
+
+    def _take(self, method: str, params: Json) -> None:
+        self._display.push(self.state.apply(method, params), self.state)
+        if self.on_event is not None:
+            self.on_event(method, params)
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(_TICK)
+            self._display.tick(self.state)
+
+    def _watch(self, work: Callable[[], Any]) -> "Future[Any]":
+        return self._core.post(lambda _client: work())
+
+    def _pressed(self) -> None:
+        """Take one press of a stop button; on the core's loop."""
+        self._stop.presses += 1
+        if self._stop.presses == 1:
+            self._core.post(self._wind_down)
+        else:
+            self._stop.gave_up = True
+            self._core.post(self._interrupt_server)
+            self.bench.finish()
+
+    async def _wind_down(self, client: "CodexClient") -> None:
+        await self._interrupt_server(client)
+        started = time.monotonic()
+        while not self.done and time.monotonic() - started < _GIVE_UP:
+            await anyio.sleep(_TICK)
+            held = self.bench.running
+            if held is not None and time.monotonic() - started > _HOLD_AFTER:
+                self._display.push(self.state.hold(held.label), self.state)
+                await self._wait_for_release()
+                return
+        if not self.done:
+            self._stop.gave_up = True
+            self.bench.finish()
+
+    async def _wait_for_release(self) -> None:
+        while self.bench.running is not None:
+            await anyio.sleep(_TICK)
+            self._display.tick(self.state)
+        self._display.push(self.state.hold(None), self.state)
+        self.bench.finish()
+
+    async def _interrupt_server(self, client: "CodexClient") -> None:
+        asked = {"threadId": self.thread_id, "turnId": self.turn_id}
+        try:
+            await client.call("turn/interrupt", asked)
+        except (RemoteError, NoActiveTurnError):
+            # It has ended by itself, or never began; either way nothing is left to stop.
+            return
+
+    def _fail(self, problem: BaseException) -> None:
+        if self._stop.failure is None:
+            self._stop.failure = problem
+            ops = self.state.notice(str(problem), "error")
+            self._display.push(ops, self.state)
+
+    def _conclude(self) -> TurnResult:
+        """Leave the static output once, then return or raise."""
+        # From here on the core's loop shows nothing more: a turn that was given up may still talk.
+        display, self._display = self._display, QuietDisplay()
+        display.finish(self.state)
+        result = TurnResult.of(self.state.snapshot(max_bytes=64 * 1024 * 1024))
+        if self._stop.failure is not None:
+            raise tell_in_one_line(self._stop.failure)
+        if self._stop.presses or result.status == "interrupted":
+            raise TurnInterrupted(result)
+        if result.status == "failed":
+            raise TurnFailedError(result)
+        return result
+
+
+def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    problem: BaseException = problems
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem

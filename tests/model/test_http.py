@@ -1,0 +1,73 @@
+import anyio
+import pytest
+
+from codex_jupyter.model.failures import TransportError
+from codex_jupyter.model.http import MAX_JSON_BYTES, fetch_json
+from tests.fake_model import FakeModel
+
+pytestmark = pytest.mark.anyio
+
+
+async def serve_once(stream: anyio.abc.SocketStream, answer: bytes) -> None:
+    async with stream:
+        await stream.receive()
+        await stream.send(answer)
+
+
+async def fetch_from(answer: bytes | None, timeout: float = 5.0) -> object:
+    """Fetch from a server that answers so, or not at all."""
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        if answer is not None:
+            await serve_once(stream, answer)
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as tasks:
+            if answer is not None:
+                tasks.start_soon(listener.serve, serve)
+            result: object
+            with anyio.fail_after(10):
+                try:
+                    result = await fetch_json(f"http://127.0.0.1:{port}/", timeout)
+                except TransportError as error:
+                    result = error
+            tasks.cancel_scope.cancel()
+        return result
+
+
+def ok(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+async def test_a_list_of_models_is_fetched() -> None:
+    with anyio.fail_after(5):
+        async with FakeModel(models=["a"]) as fake:
+            listed = await fetch_json(f"{fake.base_url}/models", 5.0)
+    assert [model["id"] for model in listed["data"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        ok(b"<html>"),
+        ok(b" " * MAX_JSON_BYTES + b"{}"),
+    ],
+    ids=["redirect", "missing", "another protocol", "nothing", "a page", "endless"],
+)
+async def test_everything_else_is_an_error(answer: bytes) -> None:
+    assert isinstance(await fetch_from(answer), TransportError)
+
+
+async def test_a_silent_server_is_given_up() -> None:
+    error = await fetch_from(None, timeout=0.05)
+    assert isinstance(error, TransportError)
+    assert str(error) == "no answer in time"
+
+
+async def test_json_of_any_type_is_returned() -> None:
+    assert await fetch_from(ok(b"[1, 2]")) == [1, 2]
