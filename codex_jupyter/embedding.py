@@ -1,6 +1,6 @@
 """Where a client meets a server: in one process, on one loop, in a thread of its own if need be."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -67,7 +67,7 @@ class CoreThread:
         self._loop: _Loop = portal.call(_current_loop)
         self._client: Future[CodexClient] = Future()
         self._posted_in, self._posted_out = anyio.create_memory_object_stream[
-            Callable[[], Awaitable[None]]
+            Callable[[], Coroutine[Any, Any, None]]
         ](_MAX_POSTED)
         self._stop = portal.call(anyio.Event)
         self._done, started = portal.start_task(self._run)
@@ -151,7 +151,7 @@ class CoreThread:
             async with open_in_process(settings, answer=self._answer) as client:
                 self._client.set_result(client)
                 await self._stop.wait()
-        except Exception as error:  # noqa: BLE001 - told to everybody who posts work
+        except Exception as error:
             if self._client.done():
                 raise
             self._client.set_exception(error)

@@ -132,7 +132,5 @@ def _what_is_wrong(text: str) -> str:
         return f"invalid group count: expected 5, found {len(groups)}"
     for index, (group, length) in enumerate(zip(groups, _GROUP_LENGTHS, strict=True)):
         if len(group) != length:
-            return (
-                f"invalid group length in group {index}: expected {length}, found {len(group)}"
-            )
+            return f"invalid group length in group {index}: expected {length}, found {len(group)}"
     return "invalid format: braces and `urn:uuid:` go around the hyphenated form only"

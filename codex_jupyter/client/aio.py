@@ -59,8 +59,8 @@ class CodexClient:
         """
         client = cls(streams, answer)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client._peer.run)  # noqa: SLF001 - this is the same class
-            await client._greet()  # noqa: SLF001
+            tasks.start_soon(client._peer.run)
+            await client._greet()
             yield client
             tasks.cancel_scope.cancel()
 
@@ -82,9 +82,7 @@ class CodexClient:
         return lambda: listeners.remove(listener)
 
     @asynccontextmanager
-    async def turn(
-        self, thread_id: str, params: Json
-    ) -> AsyncGenerator["TurnStream"]:
+    async def turn(self, thread_id: str, params: Json) -> AsyncGenerator["TurnStream"]:
         """Start a turn and stream what it says; leaving early does not stop the turn.
 
         Args:
@@ -115,7 +113,8 @@ class CodexClient:
 
     def _told(self, method: str, params: Any) -> None:
         members = cast("Json", params or {})
-        thread: Any = members.get("threadId") or (members.get("thread") or {}).get("id")
+        shape: Json = members.get("thread") or {}
+        thread: Any = members.get("threadId") or shape.get("id")
         for listener in [*self._listeners.get(thread, ()), *self._everything]:
             listener(method, members)
 
@@ -143,5 +142,6 @@ class TurnStream:
                     return
 
     def _concerns(self, params: Json) -> bool:
-        turn = params.get("turnId") or (params.get("turn") or {}).get("id")
+        shape: Json = params.get("turn") or {}
+        turn: Any = params.get("turnId") or shape.get("id")
         return turn is None or turn == self.turn_id

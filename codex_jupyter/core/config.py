@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.ops import TurnOverrides
@@ -87,8 +87,7 @@ class SessionConfig:
             effort=merged.model_reasoning_effort,
             summary=merged.model_reasoning_summary,
             base_instructions=options.base_instructions or base,
-            developer_instructions=options.developer_instructions
-            or merged.developer_instructions,
+            developer_instructions=options.developer_instructions or merged.developer_instructions,
             context_window=merged.model_context_window,
             output_tokens=merged.tool_output_token_limit,
         )
@@ -135,5 +134,5 @@ def sandbox_of_mode(mode: str) -> Json:
 
 def mode_of_sandbox(policy: Any) -> str | None:
     """Return the mode a stored policy object came from, or ``None`` if it came from none."""
-    kind = policy.get("type") if isinstance(policy, dict) else None
+    kind: Any = cast("Json", policy).get("type") if isinstance(policy, dict) else None
     return next((mode for mode, name in _SANDBOX_TYPES.items() if name == kind), None)

@@ -208,13 +208,14 @@ class Sampler:
 
     def _final(self, item: Json) -> Json:
         if item["type"] == "message":
-            text = "".join(
-                part.get("text", part.get("refusal", "")) for part in item.get("content") or []
-            )
+            parts: list[Json] = item.get("content") or []
+            text = "".join(part.get("text", part.get("refusal", "")) for part in parts)
             phase = item.get("phase")
             return {"type": "agentMessage", "id": self._open_id, "text": text, "phase": phase}
-        summary = [part.get("text", "") for part in item.get("summary") or []]
-        content = [part.get("text", "") for part in item.get("content") or []]
+        summaries: list[Json] = item.get("summary") or []
+        contents: list[Json] = item.get("content") or []
+        summary = [part.get("text", "") for part in summaries]
+        content = [part.get("text", "") for part in contents]
         return {"type": "reasoning", "id": self._open_id, "summary": summary, "content": content}
 
     def _partial(self) -> Json | None:

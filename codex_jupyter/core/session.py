@@ -88,7 +88,7 @@ class Session:
     a bounded queue to the session's own task, `run`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session is made of
         self,
         thread_id: ThreadId,
         config: SessionConfig,
@@ -166,9 +166,7 @@ class Session:
             status = self.state.transcript.status_of(submission.id) or "used"
             raise DuplicateIdError("turn", submission.id, status)
         config = self.config.with_overrides(op.overrides)
-        turn = Turn(
-            submission.id, spoken, config, self.state, output_schema=op.output_schema
-        )
+        turn = Turn(submission.id, spoken, config, self.state, output_schema=op.output_schema)
         self._used_turn_ids.add(turn.turn_id)
         self._active = turn
         try:

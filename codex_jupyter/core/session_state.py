@@ -22,8 +22,8 @@ from codex_jupyter.protocol.events import (
     StatusChanged,
     TokenUsageUpdated,
 )
-from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.recorder import Recorder
+from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import SessionApprovals
 
 __all__ = ["SessionState"]

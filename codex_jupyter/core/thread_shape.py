@@ -18,19 +18,19 @@ class StoredSummary(Protocol):
     """What is known of a thread that is not loaded."""
 
     @property
-    def thread_id(self) -> ThreadId: ...  # noqa: D102
+    def thread_id(self) -> ThreadId: ...
     @property
-    def meta(self) -> Json: ...  # noqa: D102
+    def meta(self) -> Json: ...
     @property
-    def path(self) -> object: ...  # noqa: D102
+    def path(self) -> object: ...
     @property
-    def created_at(self) -> float: ...  # noqa: D102
+    def created_at(self) -> float: ...
     @property
-    def updated_at(self) -> float: ...  # noqa: D102
+    def updated_at(self) -> float: ...
     @property
-    def preview(self) -> str: ...  # noqa: D102
+    def preview(self) -> str: ...
     @property
-    def name(self) -> str | None: ...  # noqa: D102
+    def name(self) -> str | None: ...
 
 
 def thread_shape(session: Session, *, include_turns: bool) -> Json:

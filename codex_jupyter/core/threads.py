@@ -208,8 +208,9 @@ class ThreadManager:
 
     def _revive(self, stored: StoredThread, options: ThreadOptions) -> Session:
         """Rebuild a session; what the caller left open is as the last turn had it."""
-        last = stored.last_turn_context or {}
-        meta = stored.meta
+        last: Json = stored.last_turn_context or {}
+        meta: Json = stored.meta
+        base: Json = meta.get("base_instructions") or {}
         wishes = ThreadOptions(
             model=options.model or last.get("model"),
             model_provider=options.model_provider
@@ -220,8 +221,7 @@ class ThreadManager:
             approvals_reviewer=options.approvals_reviewer,
             sandbox=options.sandbox or mode_of_sandbox(last.get("sandbox_policy")),
             config=options.config,
-            base_instructions=options.base_instructions
-            or (meta.get("base_instructions") or {}).get("text"),
+            base_instructions=options.base_instructions or base.get("text"),
             developer_instructions=options.developer_instructions,
         )
         config = SessionConfig.of(self.settings, wishes, BASE_INSTRUCTIONS)

@@ -88,10 +88,7 @@ class Asker:
         if not self._front_end.has_stdin():
             await self._without_a_person(handle, request)
             return
-        with anyio.move_on_after(PAGE_WAIT):
-            while not self._front_end.has_page(handle.turn_id):
-                await anyio.sleep(0.05)
-        if not self._front_end.has_page(handle.turn_id):
+        if not await self._page_within(handle.turn_id, PAGE_WAIT):
             prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
             answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
             self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
@@ -99,9 +96,7 @@ class Asker:
     async def _without_a_person(self, handle: TurnHandle, request: Json) -> None:
         policy = self._policy()
         if policy is None:
-            with anyio.move_on_after(HEADLESS_WAIT):
-                while not self._front_end.has_page(handle.turn_id):
-                    await anyio.sleep(0.02)
+            if await self._page_within(handle.turn_id, HEADLESS_WAIT):
                 return  # a driver has subscribed and will answer
             policy = HeadlessPolicy()
         decision = policy.decide(request)
@@ -112,6 +107,13 @@ class Asker:
             self._desk.settle(request["requestId"], {"answers": {}}, digest=None)
             return
         self._decide(request, decision)
+
+    async def _page_within(self, turn_id: str, seconds: float) -> bool:
+        """Wait until a page says that it shows the turn; pages speak up from other threads."""
+        with anyio.move_on_after(seconds):
+            while not self._front_end.has_page(turn_id):  # noqa: ASYNC110 - set by other threads
+                await anyio.sleep(0.02)
+        return self._front_end.has_page(turn_id)
 
     def _decide(self, request: Json, decision: str) -> None:
         digest = request.get("digest")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-
 from codex_jupyter.errors import UsageError
 from codex_jupyter.notebook.headless import parse_headless
 from codex_jupyter.notebook.local_choice import choose, found_servers
@@ -21,10 +20,10 @@ class Magic(Protocol):
     """What the commands see of the magics."""
 
     @property
-    def runtime(self) -> KernelRuntime: ...  # noqa: D102
+    def runtime(self) -> KernelRuntime: ...
     @property
-    def current(self) -> Thread | None: ...  # noqa: D102
-    def use(self, thread: Thread | None) -> None: ...  # noqa: D102
+    def current(self) -> Thread | None: ...
+    def use(self, thread: Thread | None) -> None: ...
 
 
 def run_command(magic: Magic, line: str) -> None:
@@ -74,7 +73,7 @@ def _new(magic: Magic, rest: str) -> None:
 
 
 def _resume(magic: Magic, rest: str) -> None:
-    """resume ID: go on with a stored thread."""
+    """Go on with a stored thread: %codex resume ID."""
     if not rest:
         raise UsageError("%codex resume needs the id of a thread; `%codex threads` lists them")
     resumed = thread(resume=rest)
@@ -125,7 +124,7 @@ def _login(magic: Magic, rest: str) -> None:
 
 
 def _headless(magic: Magic, rest: str) -> None:
-    """headless deny|fail|allow RULES: what is answered where nobody can be asked."""
+    """Say what is answered where nobody can be asked: deny, fail or allow RULES."""
     if not rest:
         _say(str(magic.runtime.headless or "fail (nothing stated)"))
         return
@@ -134,7 +133,7 @@ def _headless(magic: Magic, rest: str) -> None:
 
 
 def _use(magic: Magic, rest: str) -> None:
-    """use [PROVIDER [MODEL]|auto]: choose a model server that runs on this machine."""
+    """Choose a model server on this machine: %codex use [PROVIDER [MODEL] | auto]."""
     runtime = magic.runtime
     if not rest:
         found = runtime.call_plain(found_servers)

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import nbformat
 from nbclient import NotebookClient
@@ -53,7 +53,7 @@ def execute_notebook(
         # Widgets are replaced by static outputs when a turn ends; their state would only be noise.
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
-        on_cell_executed=lambda cell, **_: _print_cell(cell),
+        on_cell_executed=_print_cell,
     )
     failed = False
     try:
@@ -69,7 +69,7 @@ def execute_notebook(
     return int(failed)
 
 
-def _print_cell(cell: Json) -> None:
+def _print_cell(cell: Json, **_: object) -> None:
     if cell["cell_type"] != "code":
         return
     count = cell.get("execution_count") or " "
@@ -95,7 +95,7 @@ def _output_text(output: Json) -> str:
 def _write_page(run: Any, path: Path) -> Path:
     from nbconvert import HTMLExporter  # noqa: PLC0415 - seconds of import, for one option
 
-    page, _ = cast("tuple[str, Json]", HTMLExporter().from_notebook_node(run))
+    page, _ = HTMLExporter().from_notebook_node(run)
     path.write_text(page, encoding="utf-8")
     return path
 

@@ -188,7 +188,7 @@ def _watched(shell: Any, kept: _Kept) -> Generator[None, None, None]:
     streams = sys.stdout, sys.stderr
     publisher.publish = publish_and_keep
     shell.showtraceback = shell.showsyntaxerror = _show_nothing
-    sys.stdout, sys.stderr = _Tee(streams[0], kept), _Tee(streams[1], kept)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Tee(streams[0], kept), _Tee(streams[1], kept)
     try:
         yield
     finally:

@@ -119,7 +119,7 @@ class _one_line_errors:  # noqa: N801 - reads as a with statement
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CodexError) and not hasattr(error, "_render_traceback_"):
             line = f"{type(error).__name__}: {error}"
-            error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # noqa: SLF001
+            error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
 
 
 def _overrides(asked: argparse.Namespace) -> Json:

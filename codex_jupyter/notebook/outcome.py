@@ -49,7 +49,7 @@ class TurnResult:
         return f"TurnResult(status={self.status!r}, text={short!r}, items={len(self.items)})"
 
 
-class TurnInterrupted(KeyboardInterrupt):  # noqa: N818 - it is an interrupt, like its base
+class TurnInterrupted(KeyboardInterrupt):
     """The turn was stopped. Queued cells do not run; the partial answer stays above.
 
     Attributes:
@@ -85,5 +85,5 @@ class TurnFailedError(CodexError):
 def tell_in_one_line(error: BaseException) -> BaseException:
     """Let IPython show ``error`` as one line: its sentence says what to do, its frames do not."""
     line = f"{type(error).__name__}: {error}"
-    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # noqa: SLF001
+    error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-
 from codex_jupyter.errors import CodexError, RemoteError
 from codex_jupyter.notebook.asking import Asker, OnApproval, pending_request
 from codex_jupyter.notebook.control import ControlDesk, install_control
@@ -69,10 +68,7 @@ class KernelRuntime:
     @property
     def settings(self) -> Settings:
         """The settings the core works under."""
-        if self._settings is None:
-            self._load_settings()
-        assert self._settings is not None
-        return self._settings
+        return self._settings or self._load_settings()
 
     def call(self, work: "Callable[[CodexClient], Awaitable[T]]") -> T:
         """Run ``work`` with the client and wait for its result on this thread.

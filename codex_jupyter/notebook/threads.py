@@ -75,9 +75,7 @@ class Thread:
     @property
     def id(self) -> str:
         """The thread's id; asking for it begins the thread."""
-        self.open()
-        assert self._id is not None
-        return self._id
+        return str(self.open()["thread"]["id"])
 
     def open(self) -> Json:
         """Begin or resume the thread, once; return the server's answer.
@@ -203,22 +201,20 @@ class Thread:
         if not text.strip():
             raise UsageError("there is nothing to say: the prompt is empty")
         chosen = new_turn_id() if turn_id is None else parse_turn_id(turn_id)
-        assert self._id is not None
-        assert self._opened is not None
-        runtime = self._runtime
+        opened, thread_id, runtime = self.open(), self.id, self._runtime
         runtime.note_front_end()
         state = TurnState(
-            self._id,
+            thread_id,
             chosen,
             notice=self._first_notice(),
-            model=self._opened["model"],
-            sandbox=self._opened.get("sandboxing", "not sandboxed"),
+            model=opened["model"],
+            sandbox=opened.get("sandboxing", "not sandboxed"),
         )
         handle = TurnHandle(
             runtime.core,
             state,
             QuietDisplay() if quiet else self._display(chosen),
-            thread_id=self._id,
+            thread_id=thread_id,
             turn_id=chosen,
             params={"input": [{"type": "text", "text": text}], **overrides},
             summon=runtime.summon if runtime.can_summon else None,
@@ -229,10 +225,9 @@ class Thread:
     def _display(self, turn_id: str) -> TurnDisplay:
         if self._runtime.shell is None:
             return QuietDisplay()
-        assert self._id is not None
         live = self._runtime.has_stdin() and hasattr(self._runtime.shell, "kernel")
         answer = self._runtime.control.answer
-        return CellDisplay(self._id, turn_id, live=live, answer=answer)
+        return CellDisplay(self.id, turn_id, live=live, answer=answer)
 
     def _first_notice(self) -> str | None:
         if self._noticed:

@@ -25,7 +25,7 @@ class TurnDisplay(Protocol):
         """Show that the turn begins; on the main thread."""
         ...
 
-    def push(self, ops: list[Op], state: TurnState) -> None:
+    def push(self, ops: list[Op]) -> None:
         """Show what changed; on the core's loop."""
         ...
 
@@ -44,7 +44,7 @@ class QuietDisplay:
     def open(self, state: TurnState) -> None:
         """Do nothing."""
 
-    def push(self, ops: list[Op], state: TurnState) -> None:
+    def push(self, ops: list[Op]) -> None:
         """Do nothing."""
 
     def tick(self, state: TurnState) -> None:
@@ -100,7 +100,7 @@ class CellDisplay:
             }
         self._publish(data, update=False)
 
-    def push(self, ops: list[Op], state: TurnState) -> None:
+    def push(self, ops: list[Op]) -> None:
         """Send changes to the pages that show the view."""
         if self._view is not None:
             self._view.push(ops, time.monotonic())

@@ -1,4 +1,4 @@
-"""One turn as the kernel that asked for it sees it: drives it, shows it, stops it, has its result."""
+"""One turn as the kernel that asked for it sees it: driven, shown, stopped, concluded."""
 
 import time
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class TurnHandle:
     methods may be called from any thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a turn is made of
         self,
         core: "CoreThread",
         state: TurnState,
@@ -155,11 +155,11 @@ class TurnHandle:
     def ask(self, request: Json) -> None:
         """Show a question; on the core's loop."""
         shown = cast("PendingRequest", request)
-        self._display.push(self.state.ask(shown), self.state)
+        self._display.push(self.state.ask(shown))
 
     def settle(self, request_id: str, outcome: str) -> None:
         """Show that a question is settled; on the core's loop."""
-        self._display.push(self.state.settle(request_id, outcome), self.state)
+        self._display.push(self.state.settle(request_id, outcome))
 
     def fail(self, problem: CodexError) -> None:
         """Stop the turn because of something only this side knows; the wait raises it."""
@@ -167,7 +167,7 @@ class TurnHandle:
         self._pressed()
 
     def _take(self, method: str, params: Json) -> None:
-        self._display.push(self.state.apply(method, params), self.state)
+        self._display.push(self.state.apply(method, params))
         if self.on_event is not None:
             self.on_event(method, params)
 
@@ -196,7 +196,7 @@ class TurnHandle:
             await anyio.sleep(_TICK)
             held = self.bench.running
             if held is not None and time.monotonic() - started > _HOLD_AFTER:
-                self._display.push(self.state.hold(held.label), self.state)
+                self._display.push(self.state.hold(held.label))
                 await self._wait_for_release()
                 return
         if not self.done:
@@ -207,7 +207,7 @@ class TurnHandle:
         while self.bench.running is not None:
             await anyio.sleep(_TICK)
             self._display.tick(self.state)
-        self._display.push(self.state.hold(None), self.state)
+        self._display.push(self.state.hold(None))
         self.bench.finish()
 
     async def _interrupt_server(self, client: "CodexClient") -> None:
@@ -222,7 +222,7 @@ class TurnHandle:
         if self._stop.failure is None:
             self._stop.failure = problem
             ops = self.state.notice(str(problem), "error")
-            self._display.push(ops, self.state)
+            self._display.push(ops)
 
     def _conclude(self) -> TurnResult:
         """Leave the static output once, then return or raise."""

@@ -14,13 +14,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 import anyio
 
 __all__ = ["Bench", "Job", "stoppable"]
-
-_DONE: Final = None
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ class Bench:
     def finish(self) -> None:
         """Let whoever waits go home once the work is done; from any thread."""
         self._finished = True
-        self._jobs.put(_DONE)
+        self._jobs.put(None)  # the end of the work
         if self._wake_loop is not None:
             self._wake_loop()
 
@@ -70,7 +68,7 @@ class Bench:
         self._waiters += 1
         try:
             while not (self._finished and self._jobs.empty()):
-                if (job := self._jobs.get()) is not _DONE:
+                if (job := self._jobs.get()) is not None:
                     self._run(job)
         finally:
             self._waiters -= 1
@@ -94,7 +92,7 @@ class Bench:
     def _run_waiting(self) -> None:
         with suppress(queue.Empty):
             while True:
-                if (job := self._jobs.get_nowait()) is not _DONE:
+                if (job := self._jobs.get_nowait()) is not None:
                     self._run(job)
 
     def _run(self, job: Job) -> None:

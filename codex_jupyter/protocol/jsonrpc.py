@@ -111,9 +111,7 @@ def classify(message: Message) -> Frame:
     return Garbage("neither `method`, `result` nor `error`")
 
 
-def error_message(
-    request_id: str | int | None, code: int, text: str, data: Any = None
-) -> Message:
+def error_message(request_id: str | int | None, code: int, text: str, data: Any = None) -> Message:
     """Build an error response; ``data`` is absent when it is ``None``."""
     error: Message = {"code": code, "message": text}
     if data is not None:

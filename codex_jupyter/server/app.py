@@ -54,29 +54,26 @@ class AppServer:
     async def engine(self) -> "Engine":
         """Return the engine, loading it if nobody has."""
         if self._engine is None:
-            self.warm()
-            assert self._engine_ready is not None
-            await self._engine_ready.wait()
-            if self._engine_problem is not None:
-                raise self._engine_problem
-        assert self._engine is not None
+            await self.warm().wait()
+        if self._engine is None:
+            raise self._engine_problem or RuntimeError("the server is closing")
         return self._engine
 
-    def warm(self) -> None:
-        """Begin to load the engine, unless that has begun."""
+    def warm(self) -> anyio.Event:
+        """Begin to load the engine, unless that has begun; the event is set when it is ready."""
         if self._engine_ready is None:
             self._engine_ready = anyio.Event()
-            self._tasks.start_soon(self._run_engine)
+            self._tasks.start_soon(self._run_engine, self._engine_ready)
+        return self._engine_ready
 
-    async def _run_engine(self) -> None:
-        assert self._engine_ready is not None
+    async def _run_engine(self, ready: anyio.Event) -> None:
         try:
             engine_type = await anyio.to_thread.run_sync(_load_engine)
             engine = engine_type(self.settings)
         except Exception as error:  # noqa: BLE001 - told to everybody who asks for the engine
             _log.exception("the engine could not be loaded")
             self._engine_problem = error
-            self._engine_ready.set()
+            ready.set()
             return
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -84,7 +81,7 @@ class AppServer:
             tasks.start_soon(engine.warm)
             await started.wait()
             self._engine = engine
-            self._engine_ready.set()
+            ready.set()
 
 
 class _Conversation:

@@ -127,7 +127,7 @@ class Handlers:
         )
         submission = Submission(turn_id, op, chosen_by_caller=asked.turn_id is not None)
         accepted = await session.submit(submission)
-        turn = {
+        turn: Json = {
             "id": accepted.turn_id,
             "rootTurnId": accepted.turn_id,
             "items": [],

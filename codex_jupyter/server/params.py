@@ -27,6 +27,4 @@ def read_params(model: type[Params], params: Any) -> Params:
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "missing":
             raise InvalidRequestError(f"Invalid request: missing field `{where}`") from None
-        raise InvalidRequestError(
-            f"Invalid request: `{where}`: {problem['msg'][:300]}"
-        ) from None
+        raise InvalidRequestError(f"Invalid request: `{where}`: {problem['msg'][:300]}") from None

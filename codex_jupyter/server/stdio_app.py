@@ -3,7 +3,6 @@
 import signal
 
 import anyio
-import anyio.abc
 
 from codex_jupyter.server.app import AppServer
 from codex_jupyter.settings import Settings

@@ -92,9 +92,7 @@ class Subscriptions:
             return
         method = notification["method"]
         hearers = (
-            self._connections
-            if method in BROADCAST
-            else self._subscribers.get(event.thread_id, ())
+            self._connections if method in BROADCAST else self._subscribers.get(event.thread_id, ())
         )
         for connection in hearers:
             if method not in connection.opted_out:

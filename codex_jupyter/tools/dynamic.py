@@ -46,9 +46,7 @@ def _problem_with(name: str, seen: set[str], builtin: Sequence[str]) -> str | No
     if name != name.strip():
         return f"dynamic tool name has leading/trailing whitespace: {name}"
     if not _NAME.fullmatch(name):
-        return (
-            f"dynamic tool name must match ^[a-zA-Z0-9_-]+$ to match Responses API: {name[:100]}"
-        )
+        return f"dynamic tool name must match ^[a-zA-Z0-9_-]+$ to match Responses API: {name[:100]}"
     if name == "mcp" or name.startswith("mcp__") or name in builtin:
         return f"dynamic tool name is reserved: {name}"
     if name in seen:

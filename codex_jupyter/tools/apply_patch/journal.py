@@ -126,12 +126,11 @@ class Journal:
         staged, kept = self.staged_name(number), self.kept_name(number)
         with parent_directory(ops, root, step.parts) as parent:
             name = step.parts[-1]
-            if step.guarded:
-                pass
-            elif step.replaces:
-                _put_back(ops, parent, name, kept, step.new_digest)
-            else:
-                _take_away(ops, parent, name, staged)
+            with suppress(FileNotFoundError):
+                if step.replaces and not step.guarded:
+                    _put_back(ops, parent, name, kept, step.new_digest)
+                elif not step.guarded:
+                    _take_away(ops, parent, name, staged)
             _unlink_missing_ok(ops, kept, parent)
             _unlink_missing_ok(ops, staged, parent)
 
