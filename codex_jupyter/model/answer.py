@@ -66,15 +66,14 @@ class EventBatches:
             raise StopAsyncIteration
         if self._failure is None:
             try:
-                events = self._up_to_the_end(await self._read_events())
+                if events := self._up_to_the_end(await self._read_events()):
+                    return events
             except ModelError as error:
                 self._failure = error
-            else:
-                if events:
-                    return events
         raise self._failure or failures.closed_early()
 
     async def _read_events(self) -> list[ModelEvent]:
+        """Wait for events; none at the end of the body."""
         if self._closing.reason is not None:
             raise failures.client_closed(self._url)
         with self._closing.scope() as scope:
@@ -90,7 +89,7 @@ class EventBatches:
                 raise failures.cut_off(self._redact(str(error))) from None
             except SseError as error:
                 raise failures.malformed(self._redact(str(error))) from None
-            raise failures.closed_early()
+            return []
         if self._closing.reason is not None:
             raise failures.client_closed(self._url)
         raise failures.idle(self._idle_timeout)

@@ -46,6 +46,9 @@ def _renderer() -> Callable[[str], str]:
             tag = f"h{min(6, level + 1)}"
             return f"<{tag}>{text}</{tag}>"
 
+        def task_list_item(self, text: str, checked: bool = False) -> str:
+            return f'<li class="cxj-task-item">{"☑" if checked else "☐"} {text}</li>'
+
     return mistune.create_markdown(
         escape=True,
         renderer=Renderer(escape=True),

@@ -90,8 +90,15 @@ def _write(lines: list[list[Run]], piece: str, style: str, *, overwrites: bool) 
                 if overwrites:
                     lines[-1] = []
                     overwrites = False
-                lines[-1].append(Run(shown, style))
+                _add(lines[-1], shown, style)
     return overwrites
+
+
+def _add(line: list[Run], text: str, style: str) -> None:
+    if line and line[-1].style == style:
+        line[-1] = Run(line[-1].text + text, style)
+    else:
+        line.append(Run(text, style))
 
 
 def _restyled(style: _Style, parameters: str) -> _Style:

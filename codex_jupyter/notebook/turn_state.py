@@ -4,7 +4,7 @@ Pure: no clock, no I/O. `fold` is mirrored line for line by ``applyOp`` in
 ``static/turn_state.js``, so a page that applies the ops holds the same state as the kernel.
 """
 
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, Required, TypeAlias, TypedDict
 
 from codex_jupyter.notebook.snapshot_size import fit
 
@@ -68,8 +68,8 @@ class PendingRequest(TypedDict, total=False):
     ``command`` is already in its injective visible form; ``digest`` is what a decision echoes.
     """
 
-    requestId: str
-    kind: Literal["command", "patch", "tool", "question"]
+    requestId: Required[str]
+    kind: Required[Literal["command", "patch", "tool", "question"]]
     itemId: str
     title: str
     command: str

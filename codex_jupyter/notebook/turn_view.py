@@ -91,12 +91,12 @@ class TurnView(anywidget.AnyWidget):
     def settle(self, snapshot: dict[str, Any], now: float) -> None:
         """Make ``snapshot`` what late pages start from; it must contain every op pushed so far."""
         self.flush(now)
-        changed = (snapshot, self._sent) != (self.snapshot, self.seq)
+        if (snapshot, self._sent) == (self.snapshot, self.seq):
+            self.send_state(("snapshot", "seq"))  # a page that asks again lost the last update
+            return
         with self.hold_sync():
             self.snapshot = snapshot
             self.seq = self._sent
-        if not changed:  # a page that asked again lost the last update: say it once more
-            self.send_state(("snapshot", "seq"))
 
     def on_message(self, answer: PageRequest) -> None:
         """Answer requests that come by comm, from pages without a control channel.

@@ -19,22 +19,18 @@ __all__ = [
 ]
 
 _MAX_BYTES = 1024 * 1024
-_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+_AT_LINE = r"\(at line (\d+), column \d+\)|\(at end of document\)"
 
+# Patterns are compiled when a mistake was made, not in every kernel.
 # A key as TOML writes it, for finding it again: bare, "basic" or 'literal' parts with dots between.
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _PATH = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
-_STATEMENT = re.compile(
-    rf"[ \t]*(?:\[\[?[ \t]*(?P<header>{_PATH})[ \t]*\]|(?P<key>{_PATH})[ \t]*=)"
-)
-_TOKEN = re.compile(
-    r"""
+_STATEMENT = rf"[ \t]*(?:\[\[?[ \t]*(?P<header>{_PATH})[ \t]*\]|(?P<key>{_PATH})[ \t]*=)"
+_TOKEN = r"""(?sx)
     \"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5}     # multi-line strings
     | "(?:\\.|[^"\\\n])*" | '[^'\n]*' | \#[^\n]*    # strings, comments
     | [\[\]{}\n]
-    """,
-    re.DOTALL | re.VERBOSE,
-)
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +114,10 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
         raise ConfigError(path, "is nested too deeply") from None
     except ValueError as error:
         words = str(error)
-        place = _AT_LINE.search(words)
+        place = re.search(_AT_LINE, words)
         last = text.rstrip().count("\n") + 1
         line = None if place is None else int(place.group(1) or last)
-        problem = _AT_LINE.sub("", words).strip() or "cannot be parsed"
+        problem = re.sub(_AT_LINE, "", words).strip() or "cannot be parsed"
         raise ConfigError(path, f"is not valid TOML: {problem}", line=line) from None
 
 
@@ -142,10 +138,11 @@ def find_key_line(text: str, path: Sequence[str]) -> int | None:
 
 
 def _statements(text: str) -> Iterator[tuple[int, KeyPath]]:
+    pattern = re.compile(_STATEMENT)
     header: KeyPath = ()
     position, line = 0, 1
     while position < len(text):
-        statement = _STATEMENT.match(text, position)
+        statement = pattern.match(text, position)
         start, key_end = line, position
         if statement is not None and statement["key"] is not None:
             key_end = statement.end("key")
@@ -162,7 +159,7 @@ def _statements(text: str) -> Iterator[tuple[int, KeyPath]]:
 def _skip_statement(text: str, position: int, line: int) -> tuple[int, int]:
     """Return where the statement after the one at ``position`` starts, and on which line."""
     depth = 0
-    for token in _TOKEN.finditer(text, position):
+    for token in re.compile(_TOKEN).finditer(text, position):
         mark = token.group()
         line += mark.count("\n")
         if mark == "\n" and depth == 0:

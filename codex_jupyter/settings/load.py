@@ -17,6 +17,7 @@ from codex_jupyter.settings.overrides import (
     parse_option,
 )
 from codex_jupyter.settings.providers import (
+    LOCAL_SERVERS,
     OFFLINE,
     Provider,
     built_in_providers,
@@ -66,7 +67,7 @@ class Settings:
 
     model_provider: str
     provider: Provider
-    providers: Mapping[str, Provider]
+    providers: Mapping[str, Provider] = field(repr=False)
     why_provider: str
     """One sentence for the first output: who answers, and what made it so."""
 
@@ -175,11 +176,11 @@ def _derive(sources: Sources) -> Settings:
             "the choice is ignored"
         )
         choice = None
-    elif choice is not None and choice.base_url is not None:
-        chosen = replace(providers[choice.provider], base_url=choice.base_url.rstrip("/"))
-        # An address the user states later in a file is newer than the one found by a search.
+    elif choice is not None and choice.base_url and choice.provider in LOCAL_SERVERS:
+        # Found by a search; an address in a file was meant. Keys never follow a remembered address.
         if not _states_address(table, choice.provider):
-            providers[choice.provider] = chosen
+            found = choice.base_url.rstrip("/")
+            providers[choice.provider] = replace(providers[choice.provider], base_url=found)
     selection = select_provider(layers, providers, choice, sources.environ)
     provider = _reasoning(selection.provider, table)
     warnings += [w for override in sources.overrides for w in override.warnings]

@@ -9,7 +9,7 @@ from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings.choice import Choice
 from codex_jupyter.settings.config_file import ConfigFile, find_key_line
 from codex_jupyter.settings.known_keys import PROFILE
-from codex_jupyter.settings.overrides import Override
+from codex_jupyter.settings.overrides import Override, merge_tables
 from codex_jupyter.settings.providers import OFFLINE, OPENAI, OPENAI_KEY, Provider
 
 __all__ = ["Layer", "Selection", "layers_of", "select_provider"]
@@ -59,7 +59,7 @@ def layers_of(file: ConfigFile, overrides: Sequence[Override]) -> list[Layer]:
     if naming is None:
         return layers
     name: str = naming.table["profile"]
-    profiles: Mapping[str, Any] = file.table.get("profiles", {})
+    profiles = merge_tables(layer.table for layer in layers).get("profiles", {})
     if name not in profiles:
         known = ", ".join(profiles) or "none"
         problem = f"profile `{name}` not found in {file.path}; known: {known}"

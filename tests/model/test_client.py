@@ -10,6 +10,7 @@ import pytest
 
 from codex_jupyter.errors import ConfigError, ModelError
 from codex_jupyter.model.client import ResponsesClient, ResponsesEndpoint
+from codex_jupyter.model.http import fetch_json
 from codex_jupyter.model.interface import ModelCapabilities, ModelClient, ModelEvent, ModelRequest
 from tests.fake_model import (
     Answer,
@@ -121,7 +122,8 @@ async def test_without_a_key_no_authorization_is_sent(fake: FakeModel) -> None:
 
 async def test_cookies_are_not_kept(fake: FakeModel) -> None:
     fake.add(status(500, "", {"set-cookie": "a=b"}), say("ok"))
-    async with client_of(fake.base_url) as client:
+    # Of an address without a name no cookie is ever kept.
+    async with client_of(fake.base_url.replace("127.0.0.1", "localhost")) as client:
         await receive(client)
     assert "cookie" not in fake.headers[1]
 
@@ -270,6 +272,14 @@ async def test_what_came_before_a_cut_is_delivered(fake: FakeModel) -> None:
     assert text_of(events) == "abcd"
 
 
+async def test_a_stream_that_went_wrong_stays_wrong(fake: FakeModel) -> None:
+    fake.add(raw(b"data: {broken\n\n") + say("more"))
+    async with client_of(fake.base_url) as client, client.stream(REQUEST) as batches:
+        for _ in range(2):
+            with pytest.raises(ModelError, match="broken"):
+                await collect(batches, [])
+
+
 @pytest.mark.parametrize("after", [0, 2])
 async def test_a_silent_stream_is_given_up(fake: FakeModel, after: int) -> None:
     fake.add(say("ok").hang(after))
@@ -357,12 +367,18 @@ async def test_leaving_early_closes_the_connection_at_once(fake: FakeModel) -> N
         await fake.closed_early.wait()
 
 
+async def wait_for_pause(fake: FakeModel) -> None:
+    """Wait until a client has read the first refusal: a later exchange takes longer than that."""
+    await fake.wait_for_requests(1)
+    await fetch_json(f"{fake.base_url}/models", 5.0)
+
+
 async def test_cancelling_ends_the_pause_between_repeats(fake: FakeModel) -> None:
     fake.add(*[status(500)] * 3)
     slow = client_of(fake.base_url, retry_base_delay=30.0)
     async with slow as client, anyio.create_task_group() as tasks:
         tasks.start_soon(receive, client)
-        await fake.wait_for_requests(1)
+        await wait_for_pause(fake)
         tasks.cancel_scope.cancel()
     assert len(fake.requests) == 1
 
@@ -380,7 +396,7 @@ async def test_closing_the_client_ends_a_pause_between_repeats(fake: FakeModel) 
     slow = client_of(fake.base_url, retry_base_delay=30.0)
     async with slow as client, anyio.create_task_group() as tasks:
         tasks.start_soon(failure_of, client)
-        await fake.wait_for_requests(1)
+        await wait_for_pause(fake)
         await client.aclose()
 
 

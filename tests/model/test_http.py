@@ -1,3 +1,6 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
@@ -8,32 +11,22 @@ from tests.fake_model import FakeModel
 pytestmark = pytest.mark.anyio
 
 
-async def serve_once(stream: anyio.abc.SocketStream, answer: bytes) -> None:
-    async with stream:
-        await stream.receive()
-        await stream.send(answer)
-
-
-async def fetch_from(answer: bytes | None, timeout: float = 5.0) -> object:
-    """Fetch from a server that answers so, or not at all."""
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncGenerator[str, None]:
+    """Give the address of a server that says ``answer`` to every request."""
 
     async def serve(stream: anyio.abc.SocketStream) -> None:
-        if answer is not None:
-            await serve_once(stream, answer)
+        async with stream:
+            await stream.receive()
+            await stream.send(answer)
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with anyio.create_task_group() as tasks:
-            if answer is not None:
-                tasks.start_soon(listener.serve, serve)
-            result: object
-            with anyio.fail_after(10):
-                try:
-                    result = await fetch_json(f"http://127.0.0.1:{port}/", timeout)
-                except TransportError as error:
-                    result = error
+            tasks.start_soon(listener.serve, serve)
+            with anyio.fail_after(5):
+                yield f"http://127.0.0.1:{port}/"
             tasks.cancel_scope.cancel()
-        return result
 
 
 def ok(body: bytes) -> bytes:
@@ -50,8 +43,8 @@ async def test_a_list_of_models_is_fetched() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
-        b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\n{}",
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
         ok(b"<html>"),
@@ -60,14 +53,18 @@ async def test_a_list_of_models_is_fetched() -> None:
     ids=["redirect", "missing", "another protocol", "nothing", "a page", "endless"],
 )
 async def test_everything_else_is_an_error(answer: bytes) -> None:
-    assert isinstance(await fetch_from(answer), TransportError)
+    async with answering(answer) as url:
+        with pytest.raises(TransportError):
+            await fetch_json(url, 5.0)
 
 
 async def test_a_silent_server_is_given_up() -> None:
-    error = await fetch_from(None, timeout=0.05)
-    assert isinstance(error, TransportError)
-    assert str(error) == "no answer in time"
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        with anyio.fail_after(5), pytest.raises(TransportError, match="no answer in time"):
+            await fetch_json(f"http://127.0.0.1:{port}/", 0.05)
 
 
 async def test_json_of_any_type_is_returned() -> None:
-    assert await fetch_from(ok(b"[1, 2]")) == [1, 2]
+    async with answering(ok(b"[1, 2]")) as url:
+        assert await fetch_json(url, 5.0) == [1, 2]

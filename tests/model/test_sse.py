@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from codex_jupyter.model.sse import SseDataError, SseDecoder, SseOverflowError, looks_like_sse
 
 STREAM = (
-    b"\xef\xbb\xbf: keep-alive\n\n"
+    b'\xef\xbb\xbfdata: {"type": "first"}\n\n'
+    b": keep-alive\n\n"
+    b'event: crlf\r\ndata: {"a":\r\ndata: 1}\r\n\r\n'
     b"event: response.output_text.delta\r\n"
     b'data: {"type": "response.output_text.delta", "delta": "caf\xc3\xa9 \xf0\x9f\x8e\x88"}\r\n\r\n'
     b'data: {"type": "two",\rdata:  "lines": 2}\r\r'
@@ -23,6 +25,8 @@ STREAM = (
     b'data: {"type": "never ended"}\n'
 )
 EVENTS: list[dict[str, Any]] = [
+    {"type": "first"},
+    {"type": "crlf", "a": 1},
     {"type": "response.output_text.delta", "delta": "café 🎈"},
     {"type": "two", "lines": 2},
     {"type": "named", "a": 1},

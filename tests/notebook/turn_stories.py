@@ -54,14 +54,12 @@ COMMAND_REQUEST: PendingRequest = {
 }
 
 PATCH = """\
-@@ -1,5 +1,6 @@ def load(path):
+@@ -1,3 +1,4 @@ def load(path):
  def load(path):
 -    sales = pd.read_csv(path)
 +    sales = pd.read_csv(path, dtype={"postcode": "string"})
 +    sales = fill_region(sales)
      return sales
- 
- 
 """
 
 
@@ -96,10 +94,17 @@ class Story:
         item: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "content": []}
         self.started(item)
         self.tell("item/reasoning/summaryPartAdded", itemId="rs_1", summaryIndex=0)
-        text = "**Finding the missing rows**\n\nThe plot drops rows where `region` is empty."
-        return self.tell(
-            "item/reasoning/summaryTextDelta", itemId="rs_1", summaryIndex=0, delta=text
-        )
+        method = "item/reasoning/summaryTextDelta"
+        for delta in ("**Finding the missing rows**\n\n", "The plot drops rows without `region`."):
+            self.tell(method, itemId="rs_1", summaryIndex=0, delta=delta)
+        return self
+
+    def think_more(self) -> "Story":
+        """Thinking that stays partial, its second part first."""
+        for index, delta in ((1, "later "), (0, "first "), (1, "still")):
+            method = "item/reasoning/summaryTextDelta"
+            self.tell(method, itemId="rs_2", summaryIndex=index, delta=delta)
+        return self
 
     def plan(self, *statuses: str) -> "Story":
         steps = ("Look at the data", "Fix the loader", "Run the tests")
@@ -141,7 +146,7 @@ class Story:
             {
                 "path": "/home/ada/sales/tests/test_load.py",
                 "kind": {"type": "add"},
-                "diff": "def test_regions_are_filled():\n    assert load('a.csv').region.notna().all()\n",
+                "diff": "def test_filled():\n    assert load('a.csv').region.notna().all()\n",
             },
         ]
         item = {"type": "fileChange", "id": "call_p", "changes": changes}
@@ -189,7 +194,11 @@ def finished_story() -> Story:
     """A turn with one of nearly everything."""
     story = Story().begin().plan("completed", "completed", "completed").think().run_python()
     story.completed(
-        {"type": "reasoning", "id": "rs_1", "summary": ["**Finding the missing rows**\n\nThe plot…"]}
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": ["**Finding the missing rows**\n\nThe plot…"],
+        }
     )
     story.patch().command().ask().settle("acceptForSession").output(TEST_OUTPUT)
     done = {"status": "completed", "exitCode": 0, "durationMs": 810}

@@ -122,9 +122,7 @@ def test_an_executable_keeps_its_mode(turn: Turn) -> None:
     assert "deleted file mode 100755\n" in turn.patch("*** Delete File: a.txt\n")
 
 
-def test_only_touched_files_are_compared_again(
-    turn: Turn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_touched_files_are_compared_again(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     turn.patch("*** Update File: a.txt\n-one\n+1\n")
     compared: list[str] = []
 

@@ -209,11 +209,11 @@ class TurnPage {
       const view = this.viewOf(item);
       const isLast = position === items.length - 1;
       const isActive = this.isRunning && (item.status ? item.status === "inProgress" : isLast);
-      view.show(item, isActive, outcomes.get(item.id));
-      view.node.hidden = asked.has(item.id) && item.status === "inProgress"; // its card shows it
       if (this.items.children[position] !== view.node) {
         this.items.insertBefore(view.node, this.items.children[position] ?? null);
       }
+      view.show(item, isActive, outcomes.get(item.id)); // in the page by now: only there can it scroll
+      view.node.hidden = asked.has(item.id) && item.status === "inProgress"; // its card shows it
     });
     const last = items.at(-1);
     const isSilent = !last || (last.status ? last.status !== "inProgress" : last.type === "userMessage");

@@ -96,7 +96,7 @@ def edit_text(text: str, chunks: Sequence[Chunk], name: str) -> str:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     lines, ends = _split(text.removeprefix(mark))
     edits, tail = _locate(lines, chunks, name)
-    default = "\r\n" if ends.count("\r\n") * 2 > len(ends) else "\n"
+    default = "\r\n" if ends.count("\r\n") > ends.count("\n") else "\n"
     out: list[str] = []
     position = 0
 

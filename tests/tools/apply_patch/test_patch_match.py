@@ -38,7 +38,11 @@ SCENARIOS = {
     "trailing space": ("a  \n", "-a\n+b\n", "b\n"),
     "outer space": ("\t a\n", "-a\n+b\n", "b\n"),
     "unicode": ("x \u2013 \u201cy\u201d\u00a0z\n", '-x - "y" z\n+w\n', "w\n"),
-    "kept lines keep their spelling": ("  a  \nb\n\u2014\n", " a\n-b\n+c\n -\n", "  a  \nc\n\u2014\n"),
+    "kept lines keep their spelling": (
+        "  a  \nb\n\u2014\n",
+        " a\n-b\n+c\n -\n",
+        "  a  \nc\n\u2014\n",
+    ),
     "last newline is added": ("a\nb", "-a\n+A\n", "A\nb\n"),
     "last line without newline": ("a\nb", " b\n+c\n", "a\nb\nc\n"),
     "blank old line for the end": ("a\nb\n", " b\n+c\n \n", "a\nb\nc\n"),

@@ -106,7 +106,9 @@ def test_an_error_names_the_line_and_what_was_expected(text: str, line: int, sai
         parse_patch(text)
 
 
-@pytest.mark.parametrize("char", ["\0", "\t", "\r", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\u200f"])
+@pytest.mark.parametrize(
+    "char", ["\0", "\t", "\r", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\u200f"]
+)
 @pytest.mark.parametrize(
     "header", ["*** Add File: x{}y\n+a\n", "*** Update File: a\n*** Move to: x{}y\n-a\n"]
 )
@@ -167,7 +169,7 @@ def test_any_text_is_a_patch_or_a_patch_error(lines: list[str], framed: bool) ->
         (f"apply_patch <<EOF\n{wrapped(BODY)}EOF", None),
         (f"cd src/a-b && apply_patch <<'EOF'\n{wrapped(BODY)}EOF", "src/a-b"),
         (f"cd 'a b' && apply_patch <<'EOF'\n{wrapped(BODY)}EOF", "a b"),
-        (f'cd "/x y" &&apply_patch <<\'EOF\'\n{wrapped(BODY)}EOF', "/x y"),
+        (f"cd \"/x y\" &&apply_patch <<'EOF'\n{wrapped(BODY)}EOF", "/x y"),
     ],
 )
 def test_a_script_that_only_feeds_a_patch_is_recognised(script: str, cd: str | None) -> None:
@@ -194,7 +196,7 @@ def test_a_script_that_only_feeds_a_patch_is_recognised(script: str, cd: str | N
         f"cd ~ && apply_patch <<'EOF'\n{wrapped(BODY)}EOF",
         f"cd - && apply_patch <<'EOF'\n{wrapped(BODY)}EOF",
         f"cd a b && apply_patch <<'EOF'\n{wrapped(BODY)}EOF",
-        f'cd "`id`" && apply_patch <<\'EOF\'\n{wrapped(BODY)}EOF',
+        f"cd \"`id`\" && apply_patch <<'EOF'\n{wrapped(BODY)}EOF",
     ],
 )
 def test_any_other_script_is_left_to_a_shell(script: str) -> None:

@@ -17,7 +17,11 @@ def replay(old: str, diff: str) -> str:
     source[-1] = source[-1][:-1]
     out: list[str] = []
     at = 0
-    for line in diff.replace("\n\\ No newline at end of file\n", "\0").replace("\0", "\0\n").split("\n")[:-1]:
+    for line in (
+        diff.replace("\n\\ No newline at end of file\n", "\0")
+        .replace("\0", "\0\n")
+        .split("\n")[:-1]
+    ):
         text = line[1:].removesuffix("\0") + ("" if line.endswith("\0") else "\n")
         if line.startswith("@@"):
             begin, _, length = line.split()[1][1:].partition(",")
