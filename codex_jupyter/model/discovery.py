@@ -45,7 +45,8 @@ async def find_local_servers(
         base_urls: Provider id to base URL, in place of the usual ones.
         timeout: Seconds for each server.
     """
-    wanted = _usual_addresses() if base_urls is None else base_urls
+    given = _usual_addresses() if base_urls is None else base_urls
+    wanted = {provider_id: base_url.rstrip("/") for provider_id, base_url in given.items()}
     models: dict[str, tuple[str, ...]] = {}
 
     async def probe(provider_id: str, base_url: str) -> None:
@@ -58,7 +59,7 @@ async def find_local_servers(
 
     async with anyio.create_task_group() as tasks:
         for provider_id, base_url in wanted.items():
-            tasks.start_soon(probe, provider_id, base_url.rstrip("/"))
+            tasks.start_soon(probe, provider_id, base_url)
     return [
         FoundServer(provider_id, base_url, models[provider_id])
         for provider_id, base_url in wanted.items()

@@ -26,7 +26,7 @@ _AT_LINE = r"\(at line (\d+), column \d+\)|\(at end of document\)"
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')"""
 _PATH = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
 _STATEMENT = rf"[ \t]*(?:\[\[?[ \t]*(?P<header>{_PATH})[ \t]*\]|(?P<key>{_PATH})[ \t]*=)"
-_TOKEN = r"""(?sx)
+_LEXEME = r"""(?sx)
     \"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5}     # multi-line strings
     | "(?:\\.|[^"\\\n])*" | '[^'\n]*' | \#[^\n]*    # strings, comments
     | [\[\]{}\n]
@@ -159,11 +159,11 @@ def _statements(text: str) -> Iterator[tuple[int, KeyPath]]:
 def _skip_statement(text: str, position: int, line: int) -> tuple[int, int]:
     """Return where the statement after the one at ``position`` starts, and on which line."""
     depth = 0
-    for token in re.compile(_TOKEN).finditer(text, position):
-        mark = token.group()
+    for lexeme in re.compile(_LEXEME).finditer(text, position):
+        mark = lexeme.group()
         line += mark.count("\n")
         if mark == "\n" and depth == 0:
-            return token.end(), line
+            return lexeme.end(), line
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark, 0)
     return len(text), line
 

@@ -176,11 +176,8 @@ def _derive(sources: Sources) -> Settings:
             "the choice is ignored"
         )
         choice = None
-    elif choice is not None and choice.base_url and choice.provider in LOCAL_SERVERS:
-        # Found by a search; an address in a file was meant. Keys never follow a remembered address.
-        if not _states_address(table, choice.provider):
-            found = choice.base_url.rstrip("/")
-            providers[choice.provider] = replace(providers[choice.provider], base_url=found)
+    elif choice is not None:
+        providers[choice.provider] = _where_found(choice, providers[choice.provider], table)
     selection = select_provider(layers, providers, choice, sources.environ)
     provider = _reasoning(selection.provider, table)
     warnings += [w for override in sources.overrides for w in override.warnings]
@@ -234,8 +231,15 @@ def _providers(
     return providers | stated
 
 
-def _states_address(table: Mapping[str, Any], provider_id: str) -> bool:
-    return "base_url" in table.get("model_providers", {}).get(provider_id, {})
+def _where_found(choice: Choice, provider: Provider, table: Mapping[str, Any]) -> Provider:
+    """Apply the address that a search found, unless one was configured since.
+
+    Only to servers without a key: a key never follows a remembered address.
+    """
+    stated = table.get("model_providers", {}).get(provider.id, {})
+    if not choice.base_url or provider.id not in LOCAL_SERVERS or "base_url" in stated:
+        return provider
+    return replace(provider, base_url=choice.base_url.rstrip("/"))
 
 
 def _reasoning(provider: Provider, table: Mapping[str, Any]) -> Provider:

@@ -49,7 +49,8 @@ def parse_option(option: str) -> Override:
         ConfigError: There is no ``=`` or no key, or the key is known and refuses the value.
     """
     key, equals, written = option.partition("=")
-    secret = any(name in option for name in SECRET_KEYS)
+    # A key pasted where its variable's name belongs is one too.
+    secret = any(name in option for name in (*SECRET_KEYS, "env_key"))
     source = f"-c {key.strip()}=…" if secret else f"-c {option}"
     if not equals:
         raise ConfigError(source, "must be written key=value")

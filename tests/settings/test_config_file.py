@@ -233,12 +233,12 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
         read_config_file(path)
 
 
-LINES = '''\
+LINES = r"""
 model = "a" # [features]
-developer_instructions = """
+developer_instructions = QQQ
 model_provider = "not this one"
 [profiles.x]
-"""
+QQQ
 notify = [
   "sandbox_mode = 1",
   "]", # ]
@@ -250,12 +250,12 @@ model = 2
 [[hooks.list]]
 name = 3
 [model_providers.a]
-base_url = ''' + """'''
+base_url = '''
 name = 4
 '''
 name = 5
 model_provider = 6
-"""
+""".lstrip().replace("QQQ", '"' * 3)
 
 
 @pytest.mark.parametrize(
@@ -286,15 +286,12 @@ def test_the_line_of_a_key_is_found(path: list[str], line: int | None) -> None:
 @example("a.b = 1\n[a.c]\n")
 @example('"" = 1')
 def test_any_text_is_read_or_refused_and_every_key_has_a_line(text: str) -> None:
+    lines: list[int | None] = [1]
     try:
-        file = parse_config(text, PATH)
+        lines += [find_key_line(text, [key]) for key in parse_config(text, PATH).table]
     except ConfigError as error:
-        assert error.line is None or 1 <= error.line <= text.count("\n") + 1
-        return
-    for key in file.table:
-        line = find_key_line(text, [key])
-        assert line is not None
-        assert 1 <= line <= text.count("\n") + 1
+        lines.append(error.line)
+    assert all(line is not None and 1 <= line <= text.count("\n") + 1 for line in lines)
 
 
 KEYS = st.sampled_from(
@@ -324,10 +321,12 @@ def test_documents_of_known_keys_never_fail_otherwise(
 ) -> None:
     text = "\n".join(f"{key} = {value}" for key, value in pairs)
     text += "".join(f"\n[{header}]\nname = 1" for header in headers)
+    line: int | None = 1
     try:
         parse_config(text, PATH)
     except ConfigError as error:
-        assert error.line is not None
+        line = error.line
+    assert line is not None
 
 
 @pytest.mark.parametrize(

