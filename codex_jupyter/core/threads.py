@@ -97,7 +97,7 @@ class ThreadManager:
             raise DuplicateIdError("thread", chosen, status)
         opened = self._opening[chosen] = anyio.Event()
         try:
-            await self._store.reserve(chosen)
+            await self._store.reserve(chosen, minted=thread_id is None)
             session = self._adopt(
                 Session(
                     chosen,
