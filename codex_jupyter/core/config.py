@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.ops import TurnOverrides
-from codex_jupyter.settings import Provider, Settings
+from codex_jupyter.settings import Provider, Settings, WorkspaceWrite
 from codex_jupyter.tools.policy import Policy
 
 __all__ = ["SessionConfig", "ThreadOptions", "mode_of_sandbox", "sandbox_of_mode"]
@@ -83,10 +83,10 @@ class SessionConfig:
             cwd=Path(options.cwd or ".").absolute(),
             approval_policy=merged.approval_policy,
             approvals_reviewer=options.approvals_reviewer or "user",
-            sandbox=sandbox_of_mode(merged.sandbox_mode),
+            sandbox=sandbox_of_mode(merged.sandbox_mode, merged.sandbox_workspace_write),
             effort=merged.model_reasoning_effort,
             summary=merged.model_reasoning_summary,
-            base_instructions=options.base_instructions or base,
+            base_instructions=options.base_instructions or merged.base_instructions or base,
             developer_instructions=options.developer_instructions or merged.developer_instructions,
             context_window=merged.model_context_window,
             output_tokens=merged.tool_output_token_limit,
@@ -116,18 +116,18 @@ class SessionConfig:
         return replace(self, **changed) if changed else self
 
 
-def sandbox_of_mode(mode: str) -> Json:
-    """Return the policy object of a sandbox mode, with the original's defaults."""
+def sandbox_of_mode(mode: str, write: WorkspaceWrite) -> Json:
+    """Return the policy object of a sandbox mode; ``write`` counts for ``workspace-write``."""
     kind = _SANDBOX_TYPES[mode]
     if kind == "readOnly":
         return {"type": kind, "networkAccess": False}
     if kind == "workspaceWrite":
         return {
             "type": kind,
-            "writableRoots": [],
-            "networkAccess": False,
-            "excludeTmpdirEnvVar": False,
-            "excludeSlashTmp": False,
+            "writableRoots": list(write.writable_roots),
+            "networkAccess": write.network_access,
+            "excludeTmpdirEnvVar": write.exclude_tmpdir_env_var,
+            "excludeSlashTmp": write.exclude_slash_tmp,
         }
     return {"type": kind}
 

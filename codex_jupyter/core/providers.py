@@ -57,6 +57,7 @@ def _endpoint(provider: Provider, environment: Mapping[str, str]) -> ResponsesEn
         name=provider.name,
         base_url=provider.base_url or "",
         api_key=provider.api_key(environment),
+        api_key_name=provider.env_key or "",
         headers=headers,
         query_params=provider.query_params,
         request_max_retries=provider.request_max_retries,

@@ -17,6 +17,9 @@ __all__ = ["Sampled", "Sampler", "SamplingHost"]
 
 Json = dict[str, Any]
 
+MAX_SERVER_DELAY: Final = 120.0
+"""Seconds a server may ask to wait before a retry; a longer wait fails the turn and says so."""
+
 _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
@@ -108,7 +111,8 @@ class Sampler:
     async def _may_retry(self, error: ModelError, attempt: int) -> bool:
         """Announce the retry and wait before it; a cancelled wait ends at once."""
         limit = self._retry.max_retries
-        if not error.retryable or attempt > limit:
+        too_long = (error.retry_after or 0) > MAX_SERVER_DELAY
+        if not error.retryable or attempt > limit or too_long:
             return False
         self._abandon()
         self._host.publish(

@@ -49,11 +49,7 @@ def _status(magic: Magic, rest: str) -> None:
     settings = runtime.settings
     current = magic.current
     rows = [
-        (
-            "model",
-            f"{settings.model or settings.provider.default_model or '?'} "
-            f"({settings.provider.name}): {settings.why_provider}",
-        ),
+        ("model", settings.why_provider),
         ("core", "embedded in this kernel (no server extension is used)"),
         ("thread", repr(current) if current else "none yet; the next %%codex begins one"),
         ("running", ", ".join(h.turn_id for h in runtime.running_turns) or "nothing"),
@@ -136,13 +132,13 @@ def _use(magic: Magic, rest: str) -> None:
     """Choose a model server on this machine: %codex use [PROVIDER [MODEL] | auto]."""
     runtime = magic.runtime
     if not rest:
-        found = runtime.call_plain(found_servers)
+        found = runtime.call_plain(lambda: found_servers(runtime.settings))
         lines = [f"  %codex use {server}" for server in found] or [
             "  none. Start Ollama, LM Studio, vLLM or llama.cpp, then say `%codex use` again."
         ]
         _say("\n".join(["Model servers found on this machine:", *lines]))
         return
-    said = runtime.call_plain(lambda: choose(runtime.settings.home, rest.split()))
+    said = runtime.call_plain(lambda: choose(runtime.settings, rest.split()))
     runtime.restart()
     magic.use(None)
     _say(said)

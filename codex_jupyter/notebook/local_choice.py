@@ -10,38 +10,39 @@ import anyio.to_thread
 
 from codex_jupyter.errors import UsageError
 from codex_jupyter.model.discovery import FoundServer, find_local_servers
-from codex_jupyter.settings import LOCAL_SERVERS, forget_choice, remember_choice
+from codex_jupyter.settings import LOCAL_SERVERS, Settings, forget_choice, remember_choice
 
 __all__ = ["choose", "found_servers"]
 
-_BUILT_IN: Final = ("offline", "local", "openai")
 _MAX_BYTES: Final = 1_000_000
 
 
-async def found_servers() -> list[str]:
+async def found_servers(settings: Settings) -> list[str]:
     """Return what to type for each model server that answers on this machine."""
-    return [f"{server.provider_id} {server.models[0]}" for server in await _find()]
+    return [f"{server.provider_id} {server.models[0]}" for server in await _find(settings)]
 
 
-async def choose(home: Path, words: Sequence[str]) -> str:
+async def choose(settings: Settings, words: Sequence[str]) -> str:
     """Remember the provider, and model, the user names; return what to tell them.
 
     Raises:
         UsageError: There is no such provider, it does not answer, or it has no such model.
     """
+    home: Path = settings.home
     name, *rest = words
     if len(rest) > 1:
         raise UsageError("%codex use takes a provider and perhaps a model, e.g. `ollama llama3.2`")
     if name == "auto":
         forget_choice(home)
         return "Forgotten. The model is chosen by itself again: a key, else offline."
-    if name in _BUILT_IN:
+    own = [known for known in settings.providers if known not in LOCAL_SERVERS]
+    if name in own:
         remember_choice(home, name, model=rest[0] if rest else None)
         return f"From the next cell on: {name}."
     if name not in LOCAL_SERVERS:
-        known = ", ".join([*LOCAL_SERVERS, *_BUILT_IN, "auto"])
+        known = ", ".join([*LOCAL_SERVERS, *own, "auto"])
         raise UsageError(f"%codex use does not know {name!r}. It knows: {known}")
-    server = next((found for found in await _find() if found.provider_id == name), None)
+    server = next((found for found in await _find(settings) if found.provider_id == name), None)
     if server is None:
         raise UsageError(f"{name} does not answer on its usual port, or lists no model. Start it")
     model = rest[0] if rest else server.models[0]
@@ -52,8 +53,9 @@ async def choose(home: Path, words: Sequence[str]) -> str:
     return f"From the next cell on: {model} at {server.base_url}."
 
 
-async def _find() -> list[FoundServer]:
-    return await find_local_servers(_fetch_json)
+async def _find(settings: Settings) -> list[FoundServer]:
+    addresses = {name: settings.providers[name].base_url or "" for name in LOCAL_SERVERS}
+    return await find_local_servers(_fetch_json, base_urls=addresses)
 
 
 async def _fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - of the one request

@@ -206,10 +206,10 @@ class Thread:
         state = TurnState(
             thread_id,
             chosen,
-            notice=self._first_notice(),
             model=opened["model"],
             sandbox=opened.get("sandboxing", "not sandboxed"),
         )
+        self._notice_once(state)
         handle = TurnHandle(
             runtime.core,
             state,
@@ -229,11 +229,15 @@ class Thread:
         answer = self._runtime.control.answer
         return CellDisplay(self.id, turn_id, live=live, answer=answer)
 
-    def _first_notice(self) -> str | None:
+    def _notice_once(self, state: TurnState) -> None:
+        """Say in the first output which model answers and why, and what the settings warn of."""
         if self._noticed:
-            return None
+            return
         self._noticed = True
-        return self._runtime.settings.why_provider
+        settings = self._runtime.settings
+        state.notice(settings.why_provider)
+        for warning in settings.warnings:
+            state.notice(warning, "warning")
 
 
 def thread(  # noqa: PLR0913 - the settings of a thread

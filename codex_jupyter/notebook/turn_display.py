@@ -127,6 +127,7 @@ class CellDisplay:
         self._publish_static(state)
         if self._view is not None:
             self._view.close()
+            self._view.layout.close()  # a widget of its own, which nothing else closes
             self._view = None
 
     def _publish_static(self, state: TurnState) -> None:

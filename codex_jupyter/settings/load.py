@@ -278,7 +278,7 @@ def _base_instructions(layers: Sequence[Layer], home: Path) -> str | None:
         with path.open("rb") as file:
             raw = file.read(_MAX_INSTRUCTIONS_BYTES + 1)
         if len(raw) > _MAX_INSTRUCTIONS_BYTES:
-            raise layer.error(f"{path} is longer than {_MAX_INSTRUCTIONS_BYTES} bytes", key)
+            raise layer.error(f"{str(path)!r} is longer than {_MAX_INSTRUCTIONS_BYTES} bytes", key)
         return raw.decode("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
-        raise layer.error(f"{path} cannot be read as UTF-8 text: {error}", key) from error
+        raise layer.error(f"{str(path)!r} cannot be read as UTF-8 text: {error}", key) from error

@@ -241,7 +241,8 @@ model_provider = "not this one"
 QQQ
 notify = [
   "sandbox_mode = 1",
-  "]", # ]
+  ["]", "profiles"], # ]
+  ["sandbox_mode"],
 ]
 model_providers . "b.c" = { name = 1, base_url = "x" }
 
@@ -265,15 +266,15 @@ model_provider = 6
         (["model_provider"], None),
         (["sandbox_mode"], None),
         (["notify"], 6),
-        (["model_providers", "b.c"], 10),
-        (["model_providers", "b.c", "base_url"], 10),
-        (["model_providers"], 10),
-        (["profiles"], 12),
-        (["profiles", "x y", "model"], 13),
-        (["profiles", "x y", "missing"], 12),
-        (["hooks", "list", "name"], 15),
-        (["model_providers", "a", "name"], 20),
-        (["model_providers", "a", "model_provider"], 21),
+        (["model_providers", "b.c"], 11),
+        (["model_providers", "b.c", "base_url"], 11),
+        (["model_providers"], 11),
+        (["profiles"], 13),
+        (["profiles", "x y", "model"], 14),
+        (["profiles", "x y", "missing"], 13),
+        (["hooks", "list", "name"], 16),
+        (["model_providers", "a", "name"], 21),
+        (["model_providers", "a", "model_provider"], 22),
         (["missing"], None),
     ],
 )

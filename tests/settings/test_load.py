@@ -223,10 +223,15 @@ def test_the_text_form_shows_no_secret(tmp_path: Path) -> None:
 def test_instructions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "long.md").write_text("x" * (1024 * 1024 + 1))
     (tmp_path / "odd.md").write_bytes(b"\xff")
-    for name, words in (("long.md", "longer than"), ("odd.md", "cannot be read"), ("x\\u0000", "")):
+    for name, words in (
+        ("long.md", "longer than"),
+        ("odd.md", "cannot be read"),
+        ("no\\u0000.md", "cannot be read"),
+    ):
         with pytest.raises(ConfigError, match=words) as caught:
             load(tmp_path, text=f'model_instructions_file = "{name}"')
         assert (caught.value.line, caught.value.key) == (1, "model_instructions_file")
+        assert str(caught.value).isprintable()
 
 
 TEXTS = st.lists(

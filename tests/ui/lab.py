@@ -1,6 +1,7 @@
 """JupyterLab in a headless browser, driven as a person would: run cells, click, stop, look."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,9 +11,8 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = [
@@ -98,33 +98,72 @@ class Notebook:
         self.page = page
 
     @classmethod
-    def open(cls, browser: Browser, address: str, name: str) -> "Notebook":
-        """Open a notebook in a fresh workspace and wait for its kernel."""
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{address}/lab/tree/{name}?reset", timeout=PATIENCE)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell .cm-content", timeout=PATIENCE)
-        page.wait_for_selector(
-            '.jp-NotebookPanel-toolbar [data-status="idle"]', timeout=PATIENCE
+    def open(cls, browser: Browser, address: str, name: str, *, last: str) -> "Notebook":
+        """Open a notebook in a fresh workspace; wait for its kernel and for the text ``last``."""
+        page = browser.new_page(viewport={"width": 1280, "height": 1600})
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}/lab/tree/{name}?reset")
+        page.add_locator_handler(page.locator(".jp-Dialog"), _refuse_unexpected_dialog)
+        page.wait_for_selector(f"text={last}")
+        notebook = cls(page)
+        notebook.wait_idle()
+        return notebook
+
+    def cell(self, text: str) -> Locator:
+        """Return the code cell whose input holds ``text``."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").filter(
+            has=self.page.locator(".jp-InputArea", has_text=text)
         )
-        return cls(page)
 
-    def cell(self, index: int) -> Any:
-        """Return a cell, counted from 0 over all cells."""
-        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
-
-    def run(self, index: int) -> None:
-        """Select a cell and run it."""
-        self.cell(index).locator(".jp-InputArea").first.click()
+    def run(self, text: str) -> None:
+        """Select the cell whose input holds ``text``, and run it."""
+        self.cell(text).locator(".jp-InputArea-editor").first.click()
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("Control+Enter")
 
     def wait_idle(self) -> None:
         """Wait until the kernel has nothing to do."""
-        self.page.wait_for_selector(
-            '.jp-NotebookPanel-toolbar [data-status="idle"]', timeout=PATIENCE
-        )
+        self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]')
+
+    def wait_for_text(self, text: str) -> None:
+        """Wait until some output says ``text``."""
+        self.page.locator(".jp-OutputArea", has_text=text).first.wait_for()
+
+    def press(self, label: "str | re.Pattern[str]") -> None:
+        """Press a button in an output, once it can be pressed."""
+        exact = re.compile(f"^{re.escape(label)}$") if isinstance(label, str) else label
+        self.page.locator(".jp-OutputArea button").filter(has_text=exact).first.click()
+
+    def agree(self, label: "re.Pattern[str]") -> None:
+        """Read what is asked to its end, as the card demands, and press ``label``."""
+        button = self.page.locator(".jp-OutputArea button").filter(has_text=label).first
+        button.wait_for()
+        button.scroll_into_view_if_needed()
+        self.page.evaluate(_SCROLL_TO_ENDS)
+        button.click()
+        button.wait_for(state="hidden")
+
+    def interrupt(self) -> None:
+        """Press the stop button of the notebook's toolbar."""
+        self.page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
 
     def save(self) -> None:
-        """Save the notebook."""
-        self.page.keyboard.press("Control+s")
-        self.page.wait_for_timeout(500)
+        """Save the notebook and wait until it is saved."""
+        self.page.keyboard.press("Escape")
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_selector(".lm-mod-current:not(.jp-mod-dirty)")
+
+    def close(self) -> None:
+        """Close the page."""
+        self.page.close()
+
+
+_SCROLL_TO_ENDS = """() => document.querySelectorAll('.jp-OutputArea *').forEach(e => {
+    const hidden = e.scrollHeight > e.clientHeight + 4;
+    if (hidden && getComputedStyle(e).overflowY !== 'visible') e.scrollTop = e.scrollHeight;
+})"""
+
+
+def _refuse_unexpected_dialog(dialog: Locator) -> None:
+    """Fail with the dialog's words instead of waiting behind it."""
+    raise AssertionError(f"JupyterLab asks: {dialog.inner_text()}")

@@ -20,14 +20,19 @@ _CONTEXT_PREFIXES: Final = (
 """How messages begin that carry the role `user` but were written by the engine."""
 
 _EXIT_CODE: Final = re.compile(r"\AExit code: (-?\d+)")
-_DECLINED: Final = re.compile(r"\Arejected|rejected by user", re.IGNORECASE)
+_NOT_RUN: Final = re.compile(r"\A(?:exec command not run|patch not applied|\w+ not run): ")
+"""How a refusal begins, whatever its reason says."""
+
+_DECLINED: Final = re.compile(r"\Arejected|rejected by (?:user|policy)", re.IGNORECASE)
 _ABORTED: Final = re.compile(
     r"\A(?:Wall time: [\d.]+ seconds\s+)?aborted|was cancelled before receiving a response\s*\Z",
     re.IGNORECASE,
 )
+_WITHDRAWN: Final = "aborted by the user"
 _FAILED: Final = re.compile(
     r"\A(?:error|execution error|failed|unsupported (?:custom tool )?call|"
-    r"apply_patch verification failed)\b(?!\s*=)"
+    r"apply_patch (?:verification )?failed)\b(?!\s*=)"
+    r"|\Adynamic tool (?:request failed|response was invalid)"
     r"|Traceback \(most recent call last\)"
     r"|\A\w+ is unavailable in ",
     re.IGNORECASE,
@@ -111,6 +116,8 @@ def outcome_of(output: str) -> Outcome:
     text = output.lstrip()
     if code := _EXIT_CODE.match(text):
         return Outcome.APPROVED if code[1] == "0" else Outcome.FAILED
+    if _NOT_RUN.match(text):
+        return Outcome.ABORTED if _WITHDRAWN in text else Outcome.DECLINED
     if _ABORTED.search(text):
         return Outcome.ABORTED
     if _DECLINED.search(text):

@@ -41,7 +41,9 @@ def apply_plan(plan: PatchPlan, ops: FileOps | None = None) -> str:
     """Do what the plan shows, if every file still is as it was shown. Blocks on file I/O.
 
     New contents are written beside their files first; then each file changes in one step, so a
-    reader never meets half a file. A failure undoes everything, also directories. If the process
+    reader never meets half a file, nor none where there was one. What others write into a file at
+    any moment is kept; what they rename over it between its last check and its replacement, some
+    microseconds, is not. A failure undoes everything, also directories. If the process
     is killed in the middle, the next patch in the workspace, or `recover_workspace`, undoes it.
 
     Args:
@@ -54,6 +56,7 @@ def apply_plan(plan: PatchPlan, ops: FileOps | None = None) -> str:
 
     Raises:
         PatchError: A file or the workspace changed since it was shown, or an operation failed.
+            Nothing was changed then, or the text says what could not be undone.
     """
     ops = ops or FileOps()
     writes = tuple(_writes(plan))
@@ -183,6 +186,8 @@ def _commit(ops: FileOps, root: int, journal: Journal, number: int, write: _Writ
                 if not linked:
                     _copy(ops, parent, found, kept)
                 ops.rename(staged, name, parent)
+                # somebody may have written into the old file since it was read
+                _require_unchanged(write.parts, ops.read(kept, parent), write.old)
     except (FileExistsError, FileNotFoundError) as error:
         raise _changed(write.parts) from error
     except OSError as error:

@@ -83,16 +83,20 @@ class FileOps:
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(name, flags, 0o666, dir_fd=parent)
-        with os.fdopen(descriptor, "wb") as file:
-            if owner is not None:
-                with suppress(PermissionError):
-                    os.fchown(descriptor, *owner)
-            # after the owner, since a change of owner clears the set-id bits
-            if mode is not None:
-                os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                if owner is not None:
+                    with suppress(PermissionError):
+                        os.fchown(descriptor, *owner)
+                # after the owner, since a change of owner clears the set-id bits
+                if mode is not None:
+                    os.fchmod(descriptor, mode)
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+        except OSError:
+            os.unlink(name, dir_fd=parent)
+            raise
 
     def link(self, source: str, target: str, parent: int) -> bool:
         """Give a file a second name that must be free; False where links are not supported."""

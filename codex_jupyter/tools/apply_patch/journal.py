@@ -204,20 +204,21 @@ def _parts(raw: Sequence[Any]) -> _Parts:
 
 
 def _put_back(ops: FileOps, parent: int, name: str, kept: str, new_digest: str | None) -> None:
-    old = ops.read(kept, parent)
+    ops.read(kept, parent)
     try:
         now = ops.read(name, parent)
     except FileNotFoundError:
         ops.rename(kept, name, parent)
         return
-    if hashlib.sha256(now.data).hexdigest() == new_digest and now.data != old.data:
+    if hashlib.sha256(now.data).hexdigest() == new_digest:
         ops.rename(kept, name, parent)
 
 
 def _take_away(ops: FileOps, parent: int, name: str, staged: str) -> None:
     ours, now = ops.read(staged, parent), ops.read(name, parent)
     # where links are not supported the file was written a second time, perhaps not to its end
-    if os.path.samestat(ours.status, now.status) or ours.data.startswith(now.data):
+    written = now.data and ours.data.startswith(now.data)
+    if written or os.path.samestat(ours.status, now.status):
         ops.unlink(name, parent)
 
 

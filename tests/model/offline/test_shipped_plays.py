@@ -15,12 +15,14 @@ from xml.etree import ElementTree as ET
 import nbformat
 import pytest
 
+from codex_jupyter.errors import PatchError
 from codex_jupyter.model.interface import ModelRequest
 from codex_jupyter.model.offline import SHIPPED_PLAYS, OfflineModel, load_play
 from codex_jupyter.model.offline.moves import CallTool, End, Move, Offer, Say, next_moves
 from codex_jupyter.model.offline.play import Play, ToolUse
 from codex_jupyter.model.offline.repertoire import load_repertoire
 from codex_jupyter.model.offline.transcript import ToolResult
+from codex_jupyter.tools.apply_patch import apply_plan, parse_patch, plan_patch
 
 ROOT = Path(__file__).parents[3]
 PLAYS = [load_play(path) for path in sorted(SHIPPED_PLAYS.glob("*.toml"))]
@@ -157,7 +159,7 @@ class Stage:
                 )
                 return f"Exit code: {done.returncode}\nOutput:\n{done.stdout}{done.stderr}"
             case "apply_patch":
-                return self._add_file(arguments["input"])
+                return self._patch(arguments["input"])
             case "update_plan":
                 return "Plan updated"
             case _:
@@ -172,13 +174,11 @@ class Stage:
             out.write(traceback.format_exc())
         return out.getvalue()
 
-    def _add_file(self, patch: str) -> str:
-        begin, add, *lines, end = patch.splitlines()
-        assert (begin, end) == ("*** Begin Patch", "*** End Patch")
-        assert all(line.startswith("+") for line in lines)
-        path = self.folder / add.removeprefix("*** Add File: ")
-        path.write_text("".join(f"{line[1:]}\n" for line in lines), encoding="utf-8")
-        return f"Success. Updated the following files:\nA {path.name}"
+    def _patch(self, text: str) -> str:
+        try:
+            return apply_plan(plan_patch(parse_patch(text), self.folder))
+        except PatchError as error:
+            return f"apply_patch verification failed: {error}"
 
 
 def cells(name: str) -> tuple[list[str], list[str]]:
@@ -212,6 +212,16 @@ async def test_the_quickstart_really_fits_draws_saves_and_reports(tmp_path: Path
         for dot in svg.findall("{*}circle")
         for side, length in (("cx", "width"), ("cy", "height"))
     )
+    # Two dots give the picture's scale; by it, both ends of the line must lie on the fit.
+    heights = {
+        y: float(dot.get("cy", "")) for y, dot in zip(ys, svg.findall("{*}circle"), strict=True)
+    }
+    low, high = min(ys), max(ys)
+    [line] = svg.findall("{*}line")
+    for x, end in ((min(xs), "y1"), (max(xs), "y2")):
+        share = (expected.slope * x + expected.intercept - low) / (high - low)
+        drawn = heights[low] + share * (heights[high] - heights[low])
+        assert float(line.get(end, "")) == pytest.approx(drawn, abs=0.3)
     report = (tmp_path / "fit_report.md").read_text()
     assert f"slope: {expected.slope:.4f}" in report
 
@@ -220,6 +230,19 @@ async def test_the_quickstart_really_fits_draws_saves_and_reports(tmp_path: Path
     worst = max(points, key=lambda point: misses[point])
     assert f"**({worst[0]:.3f}, {worst[1]:.3f})**" in answer
     assert eval(show, stage.namespace)[2] == worst
+
+
+@pytest.mark.anyio
+async def test_a_second_run_replaces_the_report_of_the_first(tmp_path: Path) -> None:
+    (fit, _), _ = cells("quickstart")
+    stage = Stage(tmp_path)
+    for slope in (1, 3):
+        stage.namespace["points"] = [(x, slope * x) for x in range(4)]
+        assert "the numbers are in `fit_report.md`" in await stage.ask(fit)
+        assert f"slope: {slope}.0000" in (tmp_path / "fit_report.md").read_text()
+    assert stage.calls.count("apply_patch") == 1 + 2
+    assert "this run wrote no report" in await stage.ask(fit)
+    assert f"slope: {slope}.0000" in (tmp_path / "fit_report.md").read_text()
 
 
 @pytest.mark.anyio

@@ -13,6 +13,7 @@ from codex_jupyter.model.offline.transcript import (
     outcome_of,
     tool_results,
 )
+from codex_jupyter.tools.shell import CommandResult
 
 
 def user(text: str) -> dict[str, Any]:
@@ -46,6 +47,12 @@ def output(number: int, text: object = "done") -> dict[str, Any]:
         ("writing outside of the project; rejected by user approval settings", Outcome.DECLINED),
         ("rejected: no writing here", Outcome.DECLINED),
         ("Rejected by user: too slow", Outcome.DECLINED),
+        ("run_python not run: this call of run_python was rejected by user", Outcome.DECLINED),
+        ("exec command not run: `rm x` was rejected by user (no!)", Outcome.DECLINED),
+        ("patch not applied: the patch was rejected by user, who stopped the turn", "declined"),
+        ("exec command not run: `x` was not run: rejected by policy. The …", Outcome.DECLINED),
+        ("patch not applied: the file is read only here", Outcome.DECLINED),
+        ("run_python not run: this call of run_python was aborted by the user", "aborted"),
         ("aborted", Outcome.ABORTED),
         ("aborted by user after 1.2s", Outcome.ABORTED),
         ("Wall time: 3.1 seconds\naborted by user", Outcome.ABORTED),
@@ -63,6 +70,9 @@ def output(number: int, text: object = "done") -> dict[str, Any]:
         ("execution error: no shell", Outcome.FAILED),
         ("failed to parse function arguments", Outcome.FAILED),
         ("apply_patch verification failed: no such line", Outcome.FAILED),
+        ("apply_patch failed, no file was changed: a.txt was changed meanwhile", Outcome.FAILED),
+        ("dynamic tool request failed", Outcome.FAILED),
+        ("dynamic tool response was invalid", Outcome.FAILED),
         ("unsupported call: run_python", Outcome.FAILED),
         ("request_user_input is unavailable in Default mode", Outcome.FAILED),
         ("error=0.25 steps=3", Outcome.APPROVED),
@@ -72,6 +82,17 @@ def output(number: int, text: object = "done") -> dict[str, Any]:
 )
 def test_the_output_tells_how_a_call_ended(text: str, outcome: Outcome) -> None:
     assert outcome_of(text) is Outcome(outcome)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "cancelled", "outcome"),
+    [(0, False, "approved"), (3, False, "failed"), (-9, False, "failed"), (None, True, "aborted")],
+)
+def test_what_the_shell_tool_writes_is_understood(
+    exit_code: int | None, cancelled: bool, outcome: str
+) -> None:
+    result = CommandResult(exit_code, "some\ntext", 0.1, False, cancelled, 0, 2)
+    assert outcome_of(result.for_model()) == outcome
 
 
 @given(st.integers(-300, 300), st.text())

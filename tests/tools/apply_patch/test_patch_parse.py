@@ -154,10 +154,9 @@ def test_any_text_is_a_patch_or_a_patch_error(lines: list[str], framed: bool) ->
     text = "\n".join(lines)
     try:
         patch = parse_patch(wrapped(text + "\n") if framed else text)
-    except PatchError as error:
-        assert str(error)
-    else:
-        assert patch.hunks
+    except PatchError:
+        return
+    assert patch.hunks
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def test_two_far_edits_in_a_large_file_give_two_small_hunks() -> None:
     assert diff.startswith("@@ -8,7 +8,7 @@\n")
 
 
+def test_repeated_lines_after_the_last_unique_one_are_compared_too() -> None:
+    middle = [f"line {n}" for n in range(300)] + ["a", "b"] * 20
+    old, new = ["x", *middle, "x"], ["y", *middle, "y"]
+
+    diff = unified_hunks("\n".join(old) + "\n", "\n".join(new) + "\n")
+
+    assert diff.count("\n") == 2 * (1 + 3 + 2)
+
+
 def test_hostile_texts_do_not_take_quadratic_time() -> None:
     old, new = "a\nb\n" * 30_000, "b\nb\na\n" * 30_000
 
@@ -97,7 +106,11 @@ def test_git_agrees_with_the_hunks(tmp_path: Path) -> None:
     (tmp_path / "new").write_text(new)
 
     run = subprocess.run(
-        ["git", "diff", "--no-index", "old", "new"], cwd=tmp_path, capture_output=True, text=True
+        ["git", "diff", "--no-index", "old", "new"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     # git adds what it takes for the function's name after the second @@

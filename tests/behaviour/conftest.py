@@ -1,0 +1,62 @@
+"""What a behaviour needs: a fake model, a home that points at it, a workspace, a server."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_jupyter.server.app import AppServer
+from tests.behaviour.talk import (
+    StdioServer,
+    Talk,
+    connect,
+    serving,
+    start_stdio,
+    write_config,
+)
+from tests.fake_model import FakeModel
+
+
+@dataclass
+class Lab:
+    """One home with everything around it."""
+
+    fake: FakeModel
+    home: Path
+    workspace: Path
+
+    def configure(self, *lines: str, **provider: Any) -> None:
+        write_config(self.home, self.fake.base_url, *lines, **provider)
+
+    def serving(self, *overrides: str) -> AbstractAsyncContextManager[AppServer]:
+        return serving(self.home, *overrides)
+
+    def connect(
+        self, server: AppServer, **capabilities: Any
+    ) -> AbstractAsyncContextManager[Talk]:
+        return connect(server, **capabilities)
+
+    def stdio(
+        self, *options: str, **capabilities: Any
+    ) -> AbstractAsyncContextManager[StdioServer]:
+        return start_stdio(self.home, *options, **capabilities)
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncGenerator[Lab]:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    async with FakeModel() as fake:
+        lab = Lab(fake, tmp_path / "home", workspace)
+        lab.configure()
+        yield lab
+
+
+@pytest.fixture
+async def talk(lab: Lab) -> AsyncGenerator[Talk]:
+    """A greeted connection, with experimental members, to a server of its own."""
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
+        yield talk

@@ -1,0 +1,141 @@
+"""Before and around the greeting: who may say what, and what is refused how."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.behaviour.conftest import Lab
+from tests.behaviour.talk import Talk, connect
+from tests.fake_model import say
+
+pytestmark = pytest.mark.anyio
+
+GREETING = {"clientInfo": {"name": "talk", "version": "1.0"}}
+
+
+async def test_the_greeting_is_answered_with_the_protocol_version(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        result = await talk.greet()
+        assert result["userAgent"].startswith("codex_jupyter/0.169.0 (")
+        assert result["userAgent"].endswith("(talk; 1.0)")
+        assert result["codexHome"] == str(lab.home)
+
+
+@pytest.mark.parametrize("method", ["thread/start", "thread/list", "no/such/method"])
+async def test_nothing_is_answered_before_the_greeting(lab: Lab, method: str) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        refusal = await talk.refused(method, {})
+        assert (refusal.code, refusal.message) == (-32600, "Not initialized")
+
+
+async def test_a_second_greeting_is_refused(lab: Lab, talk: Talk) -> None:
+    refusal = await talk.refused("initialize", GREETING)
+    assert (refusal.code, refusal.message) == (-32600, "Already initialized")
+
+
+async def test_a_refused_greeting_may_be_repeated(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        refusal = await talk.refused("initialize", {"clientInfo": {"name": "talk"}})
+        assert refusal.message == "Invalid request: missing field `version`"
+        assert (await talk.refused("thread/list", {})).message == "Not initialized"
+        await talk.greet()
+        assert (await talk.ask("thread/list", {}))["data"] == []
+
+
+async def test_a_name_that_is_no_header_value_is_refused(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        params = {"clientInfo": {"name": "a\nb", "version": "1"}}
+        refusal = await talk.refused("initialize", params)
+        assert refusal.message.endswith("Must be a valid HTTP header value.")
+
+
+async def test_requests_may_follow_the_greeting_without_waiting(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        greeting, listing = talk.make("initialize", GREETING), talk.make("thread/list", {})
+        await talk.send(greeting, {"method": "initialized"}, listing)
+        assert (await talk.response(listing["id"]))["data"] == []
+        assert talk.methods() == ["=initialize", "=thread/list"]
+
+
+async def test_an_unknown_method_is_refused_with_the_known_ones(talk: Talk) -> None:
+    refusal = await talk.refused("thread/dance", {})
+    assert refusal.code == -32600
+    assert "unknown variant `thread/dance`, expected one of `initialize`," in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        (None, "Invalid request: missing field `params`"),
+        ({}, "Invalid request: missing field `threadId`"),
+        ({"threadId": 7}, "Invalid request: `threadId`: "),
+        ([], "Invalid request: "),
+        ("text", "Invalid request: "),
+    ],
+)
+async def test_params_that_do_not_fit_are_named(talk: Talk, params: Any, complaint: str) -> None:
+    refusal = await talk.refused("thread/read", params)
+    assert refusal.code == -32600
+    assert refusal.message.startswith(complaint)
+
+
+async def test_params_that_do_not_fit_never_come_back_whole(talk: Talk) -> None:
+    refusal = await talk.refused("thread/read", {"threadId": "x" * 1_000_000})
+    assert refusal.message == "invalid thread id: invalid length: 1000000 characters"
+    refusal = await talk.refused("z" * 1_000_000, {})
+    assert len(refusal.message) < 1_000
+
+
+async def test_dynamic_tools_need_the_experimental_capability(lab: Lab) -> None:
+    tool = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
+    params = {"cwd": str(lab.workspace), "dynamicTools": [tool]}
+    async with lab.serving() as server:
+        async with connect(server) as talk:
+            refusal = await talk.refused("thread/start", params)
+            assert refusal.message == (
+                "thread/start.dynamicTools requires experimentalApi capability"
+            )
+            await talk.ask("thread/start", {**params, "dynamicTools": None})
+        async with connect(server, experimentalApi=True) as talk:
+            await talk.ask("thread/start", params)
+
+
+async def test_a_connection_may_opt_out_of_notifications(lab: Lab) -> None:
+    lab.fake.add(say("a b c", deltas=3))
+    unwanted = ["item/agentMessage/delta", "thread/started", "no/such/method"]
+    async with lab.serving() as server:
+        async with (
+            connect(server, optOutNotificationMethods=unwanted) as quiet,
+            connect(server) as other,
+        ):
+            await quiet.turn(await quiet.start_thread(lab.workspace))
+            assert not set(unwanted) & set(quiet.methods())
+            assert "item/completed" in quiet.methods()
+            await other.told("thread/started")
+
+
+async def test_a_warning_of_the_configuration_is_told_to_each_connection(lab: Lab) -> None:
+    lab.configure('modle = "typo"')
+    async with lab.serving() as server, connect(server) as talk:
+        await talk.ask("thread/list", {})
+        assert "modle" in (await talk.told("configWarning"))["summary"]
+
+
+async def test_ids_of_requests_keep_their_type(lab: Lab, talk: Talk) -> None:
+    for request_id in ("a", "1", 1_000_001, -5, 2**53, ""):
+        await talk.send({"id": request_id, "method": "thread/list", "params": {}})
+        answer = await talk.until(lambda m, wanted=request_id: m.get("id") == wanted)
+        assert type(answer["id"]) is type(request_id)
+        assert "result" in answer
+
+
+async def test_garbage_is_answered_and_the_connection_goes_on(lab: Lab) -> None:
+    async with lab.stdio() as server:
+        assert server.process.stdin is not None
+        for line in (b"{", b"[]", b"7", b'{"id": {}}', b"\xff\xfe", b"[" * 100_000):
+            server.process.stdin.write(line + b"\n")
+        await server.talk.ask("thread/list", {})
+        errors = [m["error"]["code"] for m in server.talk.heard if "error" in m]
+        assert errors == [-32700] * 6
+        assert json.dumps([m for m in server.talk.heard if "error" in m]).count('"id": null') == 6

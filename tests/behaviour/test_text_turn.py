@@ -1,0 +1,171 @@
+"""A turn without tools: what is told, in which order, and what stays."""
+
+import pytest
+
+from tests.behaviour.conftest import Lab
+from tests.behaviour.talk import Talk, text
+from tests.fake_model import reason, say
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_text_turn_is_told_in_one_order(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(say("Hello you there", deltas=3))
+    thread_id = await talk.start_thread(lab.workspace)
+    await talk.told("thread/started")
+    start = len(talk.heard)
+    turn = await talk.turn(thread_id, "Hi")
+    methods = talk.methods(after=start)
+    first = methods.index("item/agentMessage/delta")
+    assert methods[:first] == [
+        "=turn/start",
+        "thread/status/changed",
+        "turn/started",
+        "item/started",
+        "item/completed",
+        "item/started",
+    ]
+    assert [m for m in methods[first:] if m != "item/agentMessage/delta"] == [
+        "item/completed",
+        "thread/tokenUsage/updated",
+        "thread/status/changed",
+        "turn/completed",
+    ]
+    statuses = [told["status"] for told in talk.notices("thread/status/changed")]
+    assert statuses == [{"type": "active", "activeFlags": []}, {"type": "idle"}]
+    kinds = [told["item"]["type"] for told in talk.notices("item/started")]
+    assert kinds == ["userMessage", "agentMessage"]
+    assert turn["status"] == "completed"
+    assert turn["error"] is None
+
+
+async def test_thread_started_comes_right_after_the_response(lab: Lab, talk: Talk) -> None:
+    start = len(talk.heard)
+    await talk.start_thread(lab.workspace)
+    await talk.told("thread/started")
+    assert talk.methods(after=start) == ["=thread/start", "thread/started"]
+
+
+async def test_deltas_join_to_the_text_of_the_item(lab: Lab, talk: Talk) -> None:
+    words = "Grüße — 你好 🐍\n" * 40
+    lab.fake.add(say(words, deltas=37))
+    await talk.turn(await talk.start_thread(lab.workspace))
+    (item,) = talk.items("agentMessage")
+    assert item["text"] == words
+    assert talk.deltas(item["id"]) == words
+
+
+async def test_every_item_is_completed_under_the_id_it_was_started_with(
+    lab: Lab, talk: Talk
+) -> None:
+    lab.fake.add(reason("why") + say("because"))
+    await talk.turn(await talk.start_thread(lab.workspace))
+    started = [told["item"]["id"] for told in talk.notices("item/started")]
+    assert started == [item["id"] for item in talk.items()]
+    assert len(set(started)) == 3
+
+
+async def test_reasoning_is_told_in_parts(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(reason("**One**", "**Two**", raw_text="bare") + say("done"))
+    await talk.turn(await talk.start_thread(lab.workspace))
+    parts = [told["summaryIndex"] for told in talk.notices("item/reasoning/summaryPartAdded")]
+    assert parts == [0, 1]
+    deltas = talk.notices("item/reasoning/summaryTextDelta")
+    assert [(told["summaryIndex"], told["delta"]) for told in deltas] == [
+        (0, "**One**"),
+        (1, "**Two**"),
+    ]
+    (bare,) = talk.notices("item/reasoning/textDelta")
+    assert (bare["contentIndex"], bare["delta"]) == (0, "bare")
+    (item,) = talk.items("reasoning")
+    assert (item["summary"], item["content"]) == (["**One**", "**Two**"], ["bare"])
+
+
+async def test_usage_is_summed_over_the_responses_of_a_thread(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(
+        say("a").with_usage(100, 10, cached=40, reasoning=3), say("b").with_usage(200, 20)
+    )
+    thread_id = await talk.start_thread(lab.workspace)
+    await talk.turn(thread_id)
+    await talk.turn(thread_id)
+    first, second = (told["tokenUsage"] for told in talk.notices("thread/tokenUsage/updated"))
+    assert first["last"] == {
+        "totalTokens": 110,
+        "inputTokens": 100,
+        "cachedInputTokens": 40,
+        "outputTokens": 10,
+        "reasoningOutputTokens": 3,
+    }
+    assert first["total"] == first["last"]
+    assert second["last"]["totalTokens"] == 220
+    assert second["total"] == {
+        "totalTokens": 330,
+        "inputTokens": 300,
+        "cachedInputTokens": 40,
+        "outputTokens": 30,
+        "reasoningOutputTokens": 3,
+    }
+
+
+async def test_the_model_sees_the_whole_conversation(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(say("first answer"), say("second answer"))
+    thread_id = await talk.start_thread(lab.workspace, developerInstructions="Be kind.")
+    await talk.turn(thread_id, "first question")
+    await talk.turn(thread_id, "second question")
+    said = [(item["role"], item["content"][0]["text"]) for item in lab.fake.requests[1]["input"]]
+    assert said[0] == ("developer", "Be kind.")
+    assert [role for role, _ in said[1:3]] == ["developer", "user"]
+    assert said[3:] == [
+        ("user", "first question"),
+        ("assistant", "first answer"),
+        ("user", "second question"),
+    ]
+
+
+async def test_overrides_of_a_turn_stay_for_later_turns(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(say("a"), say("b"))
+    thread_id = await talk.start_thread(lab.workspace)
+    await talk.turn(thread_id, model="other-model")
+    await talk.turn(thread_id)
+    assert [request["model"] for request in lab.fake.requests] == ["other-model"] * 2
+
+
+async def test_an_output_schema_counts_for_one_turn_only(lab: Lab, talk: Talk) -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    lab.fake.add(say("{}"), say("b"))
+    thread_id = await talk.start_thread(lab.workspace)
+    await talk.turn(thread_id, outputSchema=schema)
+    await talk.turn(thread_id)
+    assert lab.fake.requests[0]["text"]["format"]["schema"] == schema
+    assert "format" not in lab.fake.requests[1].get("text", {})
+
+
+async def test_a_missing_local_image_becomes_a_text(lab: Lab, talk: Talk) -> None:
+    lab.fake.add(say("a"))
+    thread_id = await talk.start_thread(lab.workspace)
+    image = {"type": "localImage", "path": str(lab.workspace / "none.png")}
+    turn_id = await talk.start_turn(thread_id, input=[text("look"), image])
+    assert (await talk.turn_end(turn_id))["status"] == "completed"
+    content = lab.fake.requests[0]["input"][-1]["content"]
+    assert "none.png could not be read" in content[1]["text"]
+
+
+@pytest.mark.parametrize("method", ["turn/start", "turn/steer"])
+async def test_too_much_text_is_refused_with_numbers(lab: Lab, talk: Talk, method: str) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    long = [text("x" * 1_048_576), text("y")]
+    params = {"threadId": thread_id, "expectedTurnId": "t", "input": long}
+    refusal = await talk.refused(method, params)
+    assert refusal.code == -32602
+    assert refusal.message == "Input exceeds the maximum length of 1048576 characters."
+    assert refusal.data == {
+        "input_error_code": "input_too_large",
+        "max_chars": 1_048_576,
+        "actual_chars": 1_048_577,
+    }
+
+
+async def test_empty_input_is_refused(lab: Lab, talk: Talk) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    refusal = await talk.refused("turn/start", {"threadId": thread_id, "input": []})
+    assert (refusal.code, refusal.message) == (-32600, "input must not be empty")
