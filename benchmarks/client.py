@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +70,9 @@ class Turn:
     end: Json = field(default_factory=dict[str, Any])
     """The turn as ``turn/completed`` tells it."""
 
+    has_command: bool = False
+    """Whether a command was started."""
+
     busy: anyio.Event = field(default_factory=anyio.Event)
     """Set by the first delta or the start of a command."""
 
@@ -98,6 +101,7 @@ class Turn:
                 self.texts.append(params["delta"])
                 self.busy.set()
             case "item/started" if params["item"]["type"] == "commandExecution":
+                self.has_command = True
                 self.busy.set()
             case "turn/completed":
                 self.ended_at = now
@@ -216,8 +220,11 @@ class AppServer:
     def resident_mib(self) -> float:
         """Return the resident memory of the server's process and its descendants, in MiB."""
         parent = psutil.Process(self._process.pid)
-        family = [parent, *parent.children(recursive=True)]
-        return sum(process.memory_info().rss for process in family) / 2**20
+        resident = 0
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                resident += process.memory_info().rss
+        return resident / 2**20
 
     async def _wait(self, turn: Turn, event: anyio.Event) -> None:
         with anyio.fail_after(_TURN_TIMEOUT):

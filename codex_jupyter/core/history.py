@@ -23,6 +23,7 @@ _OUTPUT_OF: Final = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
 }
+_OUTPUTS: Final = frozenset(_OUTPUT_OF.values())
 _NOT_SENT: Final = frozenset({"id", "status"})
 """Members of the model's items that are not sent back to it."""
 
@@ -44,28 +45,40 @@ class History:
 
     def prompt(self) -> list[Json]:
         """Return the items to send: every call has one output, every output its call."""
-        answered = {
-            item["call_id"] for item in self._items if item.get("type") in _OUTPUT_OF.values()
-        }
+        paired = _paired(self._items)
         prompt: list[Json] = []
-        called: set[str] = set()
-        for item in self._items:
-            kind = item.get("type", "")
-            if kind in _OUTPUT_OF.values():
-                if item["call_id"] in called:
-                    called.discard(item["call_id"])
-                    prompt.append(item)
+        for place, item in enumerate(self._items):
+            kind = item.get("type")
+            if kind in _OUTPUTS and place not in paired:
                 continue
             prompt.append(item)
-            if kind in _OUTPUT_OF:
-                call_id = item["call_id"]
-                if call_id in answered:
-                    called.add(call_id)
-                else:
-                    prompt.append(
-                        {"type": _OUTPUT_OF[kind], "call_id": call_id, "output": "aborted"}
-                    )
+            if kind in _OUTPUT_OF and place not in paired:
+                call_id = item.get("call_id", "")
+                prompt.append({"type": _OUTPUT_OF[kind], "call_id": call_id, "output": "aborted"})
         return prompt
+
+
+def _paired(items: Sequence[Json]) -> set[int]:
+    """Return the places of the calls that have an output, and of those outputs.
+
+    Some servers name the calls of every answer alike, so an output belongs to the oldest call of
+    its name that still waits, but not to one from before the user last spoke.
+    """
+    paired: set[int] = set()
+    waiting: dict[tuple[str, Any], list[tuple[int, int]]] = {}
+    spoken = 0
+    for place, item in enumerate(items):
+        kind = item.get("type", "")
+        if kind in _OUTPUT_OF:
+            name = _OUTPUT_OF[kind], item.get("call_id")
+            fresh = [call for call in waiting.get(name, ()) if call[0] == spoken]
+            waiting[name] = [*fresh, (spoken, place)]
+        elif kind in _OUTPUTS:
+            if calls := waiting.get((kind, item.get("call_id"))):
+                paired |= {calls.pop(0)[1], place}
+        elif item.get("role") == "user":
+            spoken += 1
+    return paired
 
 
 def user_message(items: Sequence[UserInput]) -> Json:

@@ -32,8 +32,8 @@ class SamplingHost(Protocol):
         """Announce an item."""
         ...
 
-    async def complete_item(self, item: Json, *, history: tuple[Json, ...] = ()) -> None:
-        """Store an item together with what the model must remember, then announce it."""
+    async def complete_item(self, item: Json) -> None:
+        """Store an item, then announce it."""
         ...
 
     async def remember(self, items: tuple[Json, ...]) -> None:
@@ -60,6 +60,9 @@ class Sampled:
     calls: list[Json] = field(default_factory=list[Json])
     """Response items of the tool calls, in order. None of them has run."""
 
+    memory: list[Json] = field(default_factory=list[Json])
+    """All response items, in order: what the model will remember of the answer."""
+
     last_text: str | None = None
     usage: Json | None = None
     finished: bool = False
@@ -70,7 +73,8 @@ class Sampler:
     """Asks the model once. Not reused.
 
     Tool calls are only collected: they run after the answer is complete, so that an answer that
-    is streamed again never runs one twice.
+    is streamed again never runs one twice. For the same reason the model's memory takes the
+    answer whole, at its end: of an attempt that is repeated nothing is remembered.
     """
 
     def __init__(self, host: SamplingHost, client: ModelClient, retry: RetryPolicy) -> None:
@@ -96,15 +100,14 @@ class Sampler:
             try:
                 with self._host.token.scope():
                     await self._attempt(request, sampled)
-                if not sampled.finished:
-                    await self._keep_partial()
+                await self._keep(sampled)
             except ModelError as error:
                 attempt += 1
                 if not await self._may_retry(error, attempt):
-                    await self._keep_partial()
+                    await self._keep(sampled)
                     raise
                 if self._host.token.reason is not None:
-                    return sampled
+                    return Sampled()
             else:
                 return sampled
 
@@ -197,18 +200,18 @@ class Sampler:
     async def _done(self, item: Json, sampled: Sampled) -> None:
         kind = item.get("type")
         if kind in _CALLS:
+            # Its output needs something to name, or no later request would be accepted.
+            item = item if item.get("call_id") else {**item, "call_id": new_item_id()}
             sampled.calls.append(item)
-            await self._host.remember((item,))
-            return
+        sampled.memory.append(item)
         if kind not in ("message", "reasoning"):
-            await self._host.remember((item,))
             return
         if self._open is None:
             self._begin(item)
         shown, self._open = self._final(item), None
         if shown["type"] == "agentMessage":
             sampled.last_text = shown["text"]
-        await self._host.complete_item(shown, history=(item,))
+        await self._host.complete_item(shown)
 
     def _final(self, item: Json) -> Json:
         if item["type"] == "message":
@@ -236,15 +239,16 @@ class Sampler:
             "content": [text for (kind, _), text in sorted(texts.items()) if kind == "reasoning"],
         }
 
-    async def _keep_partial(self) -> None:
-        """End the open item with what came of it; the model will remember what it had said."""
-        if (item := self._partial()) is None:
-            return
-        said: tuple[Json, ...] = ()
-        if item["type"] == "agentMessage" and item["text"]:
-            content = [{"type": "output_text", "text": item["text"]}]
-            said = ({"type": "message", "role": "assistant", "content": content},)
-        await self._host.complete_item(item, history=said)
+    async def _keep(self, sampled: Sampled) -> None:
+        """Remember the answer; an item that is still open ends with what came of it."""
+        if (item := self._partial()) is not None:
+            if item["type"] == "agentMessage" and item["text"]:
+                content = [{"type": "output_text", "text": item["text"]}]
+                said = {"type": "message", "role": "assistant", "content": content}
+                sampled.memory.append(said)
+                sampled.last_text = item["text"]
+            await self._host.complete_item(item)
+        await self._host.remember(tuple(sampled.memory))
 
     def _abandon(self) -> None:
         if (item := self._partial()) is not None:

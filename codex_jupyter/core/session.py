@@ -30,6 +30,7 @@ from codex_jupyter.errors import (
     DuplicateIdError,
     InvalidRequestError,
     NoActiveTurnError,
+    PatchError,
     RolloutError,
     TurnConflictError,
 )
@@ -49,6 +50,7 @@ from codex_jupyter.protocol.ops import Submission
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
+from codex_jupyter.tools.apply_patch import recover_workspace
 from codex_jupyter.tools.dynamic import DynamicTool
 from codex_jupyter.tools.patch_tool import PatchTool
 from codex_jupyter.tools.plan import PlanTool
@@ -120,6 +122,7 @@ class Session:
         self._client_for = client_for
         self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
         self._active: Turn | None = None
+        self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._tools = ToolRegistry.of(
             [
@@ -305,7 +308,15 @@ class Session:
             await turn.complete_item(item)
 
     async def _store_start(self, turn: Turn) -> None:
-        """Write down that the turn was accepted, before anybody is told so."""
+        """Write down that the turn was accepted, before anybody is told so.
+
+        A patch that a killed process left half applied is undone first, so that the turn finds
+        either all of it or none.
+        """
+        if turn.workspace not in self._recovered:
+            self._recovered.add(turn.workspace)
+            with suppress(PatchError):  # applying the next patch says it again, to the model
+                await anyio.to_thread.run_sync(recover_workspace, turn.workspace)
         message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
         context: tuple[Json, ...] = ()
         if len(self.state.history) == 0:

@@ -19,6 +19,7 @@ from codex_jupyter.protocol.events import (
     ItemCompleted,
     ItemStarted,
     RequestOpened,
+    RequestResolved,
     StatusChanged,
     TokenUsageUpdated,
 )
@@ -76,6 +77,7 @@ class SessionState:
         self._publish = publish
         self._seq = 0
         self._waits: list[str] = []
+        self._asked: set[str] = set()
         self._started_at: dict[str, int] = {}
 
     def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
@@ -147,7 +149,14 @@ class SessionState:
         if self.status["type"] == "active":
             self.set_status({"type": "active", "activeFlags": sorted(set(self._waits))})
 
+    def tell_resolved(self, request: AskedRequest) -> None:
+        """Tell that a question is settled, if anybody was told of it."""
+        if request.id in self._asked:
+            self._asked.discard(request.id)
+            self.emit(RequestResolved(request.id, request.method), request.turn_id)
+
     def _announce(self, request: AskedRequest) -> None:
+        self._asked.add(request.id)
         self.emit(RequestOpened(request.id, request.method, request.params), request.turn_id)
 
 

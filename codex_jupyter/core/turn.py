@@ -16,7 +16,7 @@ from codex_jupyter.core.sampling import Sampled, Sampler
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.flow.cancellation import CancelToken
-from codex_jupyter.flow.requests import AskedRequest, Outcome
+from codex_jupyter.flow.requests import AskedRequest, Outcome, Withdrawn
 from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id, new_request_id
 from codex_jupyter.model.interface import ModelClient, ModelRequest
 from codex_jupyter.model.retry import RetryPolicy
@@ -25,7 +25,6 @@ from codex_jupyter.protocol.events import (
     EventMsg,
     ItemCompleted,
     ItemStarted,
-    RequestResolved,
     TextDelta,
 )
 from codex_jupyter.protocol.items import UserInput
@@ -182,12 +181,16 @@ class Turn:
         failures: list[RolloutError] = []
         calls = [self._call_of(item) for item in sampled.calls]
         for group in _groups(calls, tools):
-            async with anyio.create_task_group() as tasks:
-                for call in group:
-                    tasks.start_soon(self._run_call, call, tools, outputs, failures)
-        if failures:
-            raise failures[0]
-        await self.remember(tuple(_output_item(call, outputs[call.item_id]) for call in calls))
+            try:
+                async with anyio.create_task_group() as tasks:
+                    for call in group:
+                        tasks.start_soon(self._run_call, call, tools, outputs, failures)
+            finally:
+                # Also when a hard stop takes the rest away: what has run must be known.
+                known = [call for call in group if call.item_id in outputs]
+                await self.remember(tuple(_output_item(c, outputs[c.item_id]) for c in known))
+            if failures:
+                raise failures[0]
 
     async def _run_call(
         self,
@@ -283,7 +286,10 @@ class Turn:
             outcome = await self._state.broker.ask(request, self.token)
         if waits_on != "client":
             await self._state.record([_resolution(request, outcome)])
-        self._state.emit(RequestResolved(request.id, method), self.turn_id)
+        self._state.tell_resolved(request)
+        # The user may have pressed "stop" while the answer was being stored.
+        if self.token.reason is not None:
+            return Withdrawn(self.token.reason)
         return outcome
 
     def _item_record(self, item: Json) -> Record:

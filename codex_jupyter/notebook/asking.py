@@ -91,7 +91,8 @@ class Asker:
         if not await self._page_within(handle.turn_id, PAGE_WAIT):
             prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
             answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
-            self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
+            if answer is not None:  # else the turn was stopped, and takes the question back
+                self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
 
     async def _without_a_person(self, handle: TurnHandle, request: Json) -> None:
         policy = self._policy()

@@ -169,6 +169,17 @@ class KernelRuntime:
         self._kernel_allows_stdin = bool(content.get("allow_stdin", False))
 
     _kernel_allows_stdin = False
+    _named_servers = False
+
+    async def name_servers_nearby(self, handle: TurnHandle) -> None:
+        """Say once which model servers answer on this machine; nothing is sent to them."""
+        if self._named_servers:
+            return
+        self._named_servers = True
+        from codex_jupyter.notebook.local_choice import found_servers  # noqa: PLC0415 - once
+
+        for server in await found_servers(self.settings):
+            handle.notice(f"A model server answers on this machine. To use it: %codex use {server}")
 
     def summon(self, work: Callable[[], None]) -> None:
         """Run something on the kernel's main thread when it is idle."""
@@ -224,13 +235,13 @@ class KernelRuntime:
         if tool not in KERNEL_TOOLS or self.shell is None:
             raise RemoteError(_METHOD_NOT_FOUND, f"this kernel has no tool `{tool}`")
         label = str(arguments.get("code") or f"{tool}({', '.join(map(str, arguments.values()))})")
-        try:
-            return await handle.run_on_main(
-                lambda: call_kernel_tool(self.shell, tool, arguments), label
-            )
-        except KeyboardInterrupt:
+        result: Json | None = await handle.run_on_main(
+            lambda: call_kernel_tool(self.shell, tool, arguments), label
+        )
+        if result is None:
             text = {"type": "inputText", "text": "aborted by user"}
             return {"contentItems": [text], "success": False}
+        return result
 
 
 _runtime: KernelRuntime | None = None

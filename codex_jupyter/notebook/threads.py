@@ -1,16 +1,17 @@
 """The agent for people who write Python: threads to talk to, turns to wait for."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import inspect
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from codex_jupyter.errors import UsageError
+from codex_jupyter.errors import CodexError, InvalidIdError, UsageError
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
 from codex_jupyter.notebook.kernel_tools import tool_specs
-from codex_jupyter.notebook.outcome import TurnResult
+from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult
 from codex_jupyter.notebook.runtime import KernelRuntime, get_runtime
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
 from codex_jupyter.notebook.turn_handle import TurnHandle
@@ -19,6 +20,7 @@ from codex_jupyter.notebook.turn_state import TurnState
 __all__ = ["Thread", "TurnEvent", "start", "thread"]
 
 Json = dict[str, Any]
+Id = TypeVar("Id", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +103,17 @@ class Thread:
             TurnFailedError: The turn failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        return self._finish(self.start(text, turn_id=turn_id, quiet=quiet))
+        return self.start(text, turn_id=turn_id, quiet=quiet).wait()
 
     def say(
         self, text: str, overrides: Json, *, turn_id: str | None = None, quiet: bool = False
     ) -> TurnResult:
         """Do what `run` does, changing settings that last: members of turn/start."""
-        return self._finish(self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides))
+        return self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides).wait()
 
     def is_called(self, thread_id: str) -> bool:
         """Whether this is the thread of that id, in any spelling."""
-        return self._id is not None and self._id == parse_thread_id(thread_id)
+        return self._id == _chosen("thread", thread_id, parse_thread_id)
 
     def start(
         self,
@@ -128,13 +130,17 @@ class Thread:
     async def arun(
         self, text: str, *, turn_id: str | None = None, quiet: bool = False
     ) -> TurnResult:
-        """Do what `run` does on a running event loop, e.g. in a cell with ``await``."""
+        """Do what `run` does on a running event loop, e.g. in a cell with ``await``.
+
+        Cancelling stops the turn. In a task of its own in a kernel a stopped turn shows as a
+        cancelled task, because no loop survives an interrupt in a task.
+        """
         await self._open_async()
         handle = self._start(text, turn_id=turn_id, quiet=quiet, overrides={})
         try:
             return await handle.wait_async()
-        finally:
-            self._runtime.remove_turn(handle.turn_id)
+        except TurnInterrupted as stopped:
+            raise self._for_task(stopped) from None
 
     async def stream(self, text: str, *, turn_id: str | None = None) -> AsyncGenerator[TurnEvent]:
         """Say ``text`` and iterate over what the turn says; leaving early stops the turn.
@@ -147,18 +153,18 @@ class Thread:
         queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
         handle = self._prepare(text, turn_id=turn_id, quiet=True, overrides={})
         handle.on_event = lambda method, params: _hand_over(loop, queue, TurnEvent(method, params))
-        handle.start()
-        waiting = asyncio.ensure_future(handle.wait_async())
+        self._begin(handle)
+        waiting = asyncio.ensure_future(_problem_of(handle))
         waiting.add_done_callback(lambda _: queue.put_nowait(None))
         try:
             while (event := await queue.get()) is not None:
                 yield event
-            await waiting
+            if (problem := await waiting) is not None:
+                raise self._for_task(problem)
         finally:
             if not waiting.done():
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
-            self._runtime.remove_turn(handle.turn_id)
 
     def interrupt(self) -> bool:
         """Stop the running turn of this thread; ``False`` if none runs."""
@@ -166,6 +172,17 @@ class Thread:
         for handle in running:
             handle.interrupt()
         return bool(running)
+
+    def _for_task(self, problem: BaseException) -> BaseException:
+        """Choose what a task shall see of ``problem``.
+
+        An interrupt that leaves a task of its own also leaves the loop under it, and that loop is
+        the kernel's: such a task is cancelled instead. A cell's own task may be interrupted.
+        """
+        stopped = isinstance(problem, TurnInterrupted)
+        if stopped and self._runtime.shell is not None and not _is_in_cell():
+            return asyncio.CancelledError(str(problem))
+        return problem
 
     @property
     def _id(self) -> str | None:
@@ -183,24 +200,20 @@ class Thread:
                 lambda client: client.call(method, params)
             )
 
-    def _finish(self, handle: TurnHandle) -> TurnResult:
-        try:
-            return handle.wait()
-        finally:
-            if handle.done:
-                self._runtime.remove_turn(handle.turn_id)
-
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
-        handle.start()
+        self._begin(handle)
         return handle
+
+    def _begin(self, handle: TurnHandle) -> None:
+        handle.start(on_end=lambda: self._runtime.remove_turn(handle.turn_id))
 
     def _prepare(
         self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json
     ) -> TurnHandle:
         if not text.strip():
             raise UsageError("there is nothing to say: the prompt is empty")
-        chosen = new_turn_id() if turn_id is None else parse_turn_id(turn_id)
+        chosen = new_turn_id() if turn_id is None else _chosen("turn", turn_id, parse_turn_id)
         opened, thread_id, runtime = self.open(), self.id, self._runtime
         runtime.note_front_end()
         state = TurnState(
@@ -220,6 +233,8 @@ class Thread:
             summon=runtime.summon if runtime.can_summon else None,
         )
         runtime.add_turn(handle, self._on_approval)
+        if runtime.settings.nothing_stated:
+            handle.before_turn = runtime.name_servers_nearby
         return handle
 
     def _display(self, turn_id: str) -> TurnDisplay:
@@ -265,6 +280,8 @@ def thread(  # noqa: PLR0913 - the settings of a thread
     """
     if id is not None and resume is not None:
         raise UsageError("give `id` for a new thread or `resume` for a stored one, not both")
+    if (named := id or resume) is not None:
+        _chosen("thread", named, parse_thread_id)
     wishes = _Wishes(model, approval, sandbox, cwd, id, resume)
     return Thread(get_runtime(), wishes, on_approval)
 
@@ -277,6 +294,36 @@ def start(text: str, **settings: Any) -> TurnHandle:
         **settings: As for `thread`.
     """
     return thread(**settings).start(text)
+
+
+def _chosen(kind: str, text: str, parse: Callable[[str], Id]) -> Id:
+    """Read an id a person chose; the parser's own words are for programs."""
+    try:
+        return parse(text)
+    except InvalidIdError:
+        raise UsageError(
+            f"{text!r} is not the id of a {kind}: an id is a UUID, e.g. {new_turn_id()}"
+        ) from None
+
+
+def _is_in_cell() -> bool:
+    """Whether IPython's running of a cell is among the callers of this task."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "run_code" and frame.f_globals["__name__"].startswith("IPython."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+async def _problem_of(handle: TurnHandle) -> BaseException | None:
+    """Wait for a turn; return what else would be raised, perhaps in a task of its own."""
+    try:
+        await handle.wait_async()
+    except (TurnInterrupted, CodexError) as problem:
+        return problem
+    return None
 
 
 def _hand_over(

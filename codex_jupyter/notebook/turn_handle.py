@@ -1,8 +1,9 @@
 """One turn as the kernel that asked for it sees it: driven, shown, stopped, concluded."""
 
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -73,27 +74,39 @@ class TurnHandle:
         self.on_event: OnEvent | None = None
         """Also hears every notification of the turn, on the core's loop."""
 
+        self.before_turn: Callable[[TurnHandle], Coroutine[Any, Any, None]] | None = None
+        """Runs beside the beginning of the turn, on the core's loop."""
+
         self._core = core
         self._display = display
         self._params = params
         self._stop = _Stop()
         self._driven: Future[None] | None = None
+        self._leaving = threading.Lock()
 
     @property
     def done(self) -> bool:
         """Whether the turn has ended."""
         return self._driven is not None and self._driven.done()
 
-    def start(self) -> None:
-        """Show the turn and let it begin; on the thread of the cell."""
+    def start(self, on_end: Callable[[], object] | None = None) -> None:
+        """Show the turn and let it begin; on the thread of the cell.
+
+        Args:
+            on_end: Called when the turn has ended, on any thread.
+        """
         self._display.open(self.state)
         self._driven = self._core.post(self.drive)
+        if on_end is not None:
+            self._driven.add_done_callback(lambda _: on_end())
 
     async def drive(self, client: "CodexClient") -> None:
         """Start the turn on the server and take what it says, to its end."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._tick)
+                if self.before_turn is not None:
+                    tasks.start_soon(self.before_turn, self)
                 params = {**self._params, "turnId": self.turn_id}
                 async with client.turn(self.thread_id, params) as stream:
                     async for method, told in stream:
@@ -102,6 +115,7 @@ class TurnHandle:
         except* CodexError as problems:
             self._fail(_first(problems))
         finally:
+            self._show_end()
             self.bench.finish()
 
     def wait(self) -> TurnResult:
@@ -123,6 +137,7 @@ class TurnHandle:
                 await self.bench.wait_async()
         except BaseException:
             self.interrupt()
+            await self._wait_for_end()
             raise
         return self._conclude()
 
@@ -137,15 +152,22 @@ class TurnHandle:
     async def run_on_main(self, run: Callable[[], Any], label: str) -> Any:
         """Run something on the kernel's main thread and return its result; on the core's loop.
 
-        Raises:
-            KeyboardInterrupt: The turn was stopped while it ran.
+        Returns ``None`` if the turn was stopped before or while it ran: an interrupt that is
+        raised in a task would end the core's loop.
         """
         job = Job(run, label)
         ready = anyio.Event()
         job.result.add_done_callback(lambda _: self._core.call_soon(ready.set))
         self.bench.put(job)
         await ready.wait()
-        return job.result.result()
+        try:
+            return job.result.result()
+        except Exception as error:
+            if isinstance(error, CancelledError):
+                return None
+            raise
+        except BaseException:  # noqa: BLE001 - an interrupt
+            return None
 
     def item(self, item_id: str) -> Json | None:
         """Return an item of the turn as far as it is known; on the core's loop."""
@@ -160,6 +182,10 @@ class TurnHandle:
     def settle(self, request_id: str, outcome: str) -> None:
         """Show that a question is settled; on the core's loop."""
         self._display.push(self.state.settle(request_id, outcome))
+
+    def notice(self, text: str) -> None:
+        """Show a remark in the turn; on the core's loop."""
+        self._display.push(self.state.notice(text))
 
     def fail(self, problem: CodexError) -> None:
         """Stop the turn because of something only this side knows; the wait raises it."""
@@ -181,7 +207,10 @@ class TurnHandle:
 
     def _pressed(self) -> None:
         """Take one press of a stop button; on the core's loop."""
+        if self.done and self.bench.running is None:
+            return
         self._stop.presses += 1
+        self.bench.drop()
         if self._stop.presses == 1:
             self._core.post(self._wind_down)
         else:
@@ -192,23 +221,24 @@ class TurnHandle:
     async def _wind_down(self, client: "CodexClient") -> None:
         await self._interrupt_server(client)
         started = time.monotonic()
-        while not self.done and time.monotonic() - started < _GIVE_UP:
-            await anyio.sleep(_TICK)
-            held = self.bench.running
-            if held is not None and time.monotonic() - started > _HOLD_AFTER:
+        # Kernel code may run on after the turn has ended: the server does not wait for it.
+        while (held := self.bench.running) is not None or not self.done:
+            waited = time.monotonic() - started
+            if held is not None and waited > _HOLD_AFTER:
                 self._display.push(self.state.hold(held.label))
                 await self._wait_for_release()
-                return
-        if not self.done:
-            self._stop.gave_up = True
-            self.bench.finish()
+            elif held is None and waited > _GIVE_UP:
+                self._stop.gave_up = True
+                break
+            await anyio.sleep(_TICK)
+        self._show_end()
+        self.bench.finish()
 
     async def _wait_for_release(self) -> None:
         while self.bench.running is not None:
             await anyio.sleep(_TICK)
             self._display.tick(self.state)
         self._display.push(self.state.hold(None))
-        self.bench.finish()
 
     async def _interrupt_server(self, client: "CodexClient") -> None:
         asked = {"threadId": self.thread_id, "turnId": self.turn_id}
@@ -224,11 +254,32 @@ class TurnHandle:
             ops = self.state.notice(str(problem), "error")
             self._display.push(ops)
 
+    async def _wait_for_end(self) -> None:
+        """Let a turn that was stopped end before its thread is used again."""
+        import asyncio  # noqa: PLC0415 - only where a loop runs
+
+        if self._driven is not None:
+            driven = asyncio.wrap_future(self._driven)
+            await asyncio.wait([driven], timeout=_GIVE_UP)
+        self._leave()
+
+    def _show_end(self) -> None:
+        """Replace the live view if no cell waits that will do it; on the core's loop."""
+        if not self.bench.is_waited_for and self.bench.running is None:
+            with self._leaving:
+                self._display.finish(self.state)
+
+    def _leave(self) -> None:
+        """Leave the static output, for good."""
+        with self._leaving:
+            # From here on the core's loop shows nothing: a turn that was given up may still talk.
+            display, self._display = self._display, QuietDisplay()
+            self.state.hold(None)
+            display.finish(self.state)
+
     def _conclude(self) -> TurnResult:
-        """Leave the static output once, then return or raise."""
-        # From here on the core's loop shows nothing more: a turn that was given up may still talk.
-        display, self._display = self._display, QuietDisplay()
-        display.finish(self.state)
+        """Leave the static output, then return or raise."""
+        self._leave()
         result = TurnResult.of(self.state.snapshot(max_bytes=64 * 1024 * 1024))
         if self._stop.failure is not None:
             raise tell_in_one_line(self._stop.failure)

@@ -45,16 +45,34 @@ class Bench:
         self._waiters = 0
         self._wake_loop: Callable[[], None] | None = None
         self._finished = False
+        self._stopped = False
         self.running: Job | None = None
         """What holds the main thread now."""
 
     def put(self, job: Job) -> None:
-        """Leave work; from any thread."""
+        """Leave work; from any thread. After `drop` it is cancelled instead."""
+        if self._stopped:
+            job.result.cancel()
+            return
         self._jobs.put(job)
         if self._wake_loop is not None:
             self._wake_loop()
         elif self._waiters == 0 and self._summon is not None:
             self._summon(self._run_waiting)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a thread waits here now."""
+        return self._waiters > 0
+
+    def drop(self) -> None:
+        """Cancel the work that has not begun, and all that comes; from any thread."""
+        self._stopped = True
+        with suppress(queue.Empty):
+            while True:
+                if (job := self._jobs.get_nowait()) is not None:
+                    job.result.cancel()
+        self._jobs.put(None)  # the end of the work may have been among what was taken
 
     def finish(self) -> None:
         """Let whoever waits go home once the work is done; from any thread."""
@@ -98,20 +116,81 @@ class Bench:
     def _run(self, job: Job) -> None:
         if not job.result.set_running_or_notify_cancel():
             return
-        self.running = job
+        result: Any = None
+        problem: BaseException | None = None
         try:
-            result = job.run()
+            # Twice, because the interrupt may come between the end of the work and its note.
+            try:
+                self.running = job
+                result = job.run()
+            finally:
+                self.running = None
         except BaseException as error:  # noqa: BLE001 - whoever asked for it hears of it
             self.running = None
-            job.result.set_exception(error)
+            problem = error
+        if problem is not None:
+            job.result.set_exception(problem)
         else:
-            self.running = None
             job.result.set_result(result)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, left: asyncio.Event) -> None:
     with suppress(RuntimeError):  # the loop has closed
         loop.call_soon_threadsafe(left.set)
+
+
+@dataclass(eq=False, slots=True)
+class _Wait:
+    """A turn that a cell of this process waits for."""
+
+    bench: Bench
+    on_signal: Callable[[], None]
+
+
+class _Signals:
+    """SIGINT as long as turns are waited for: it goes to all of them, by a pipe.
+
+    Waits may end in any order, as tasks do; what was installed before them comes back with the
+    end of the last one.
+    """
+
+    def __init__(self, watch: Callable[[Callable[[], Any]], "Future[Any]"]) -> None:
+        self.waits: list[_Wait] = []
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
+        self._old_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._old_handler = signal.signal(signal.SIGINT, self._interrupt_code)
+        self._watcher = watch(self._watch)
+
+    def close(self) -> None:
+        """Put back what was there before."""
+        signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
+        signal.set_wakeup_fd(self._old_fd)
+        os.close(self._write_fd)
+        with suppress(BaseException):
+            self._watcher.result(timeout=5)
+        os.close(self._read_fd)
+
+    def _interrupt_code(self, _number: int, _frame: FrameType | None) -> None:
+        if any(wait.bench.running is not None for wait in self.waits):
+            raise KeyboardInterrupt
+
+    async def _watch(self) -> None:
+        """Read signal numbers until the other end of the pipe closes."""
+        while True:
+            await anyio.wait_readable(self._read_fd)
+            numbers = os.read(self._read_fd, 64)
+            if not numbers:
+                return
+            if self._old_fd >= 0:
+                with suppress(OSError):
+                    os.write(self._old_fd, numbers)
+            for _ in range(numbers.count(signal.SIGINT)):
+                for wait in list(self.waits):
+                    wait.on_signal()
+
+
+_signals: _Signals | None = None
 
 
 @contextmanager
@@ -124,47 +203,25 @@ def stoppable(
 
     While the block runs on the main thread, each SIGINT calls ``on_signal`` on the core's loop,
     and interrupts the turn's kernel code if that is what the thread runs. Elsewhere this does
-    nothing: only the main thread gets signals.
+    nothing: only the main thread gets signals. Several blocks may be open, one a task.
 
     Args:
         bench: Tells whether kernel code runs.
         watch: Starts an async function on the core's loop and returns its future.
         on_signal: What a stop does; on the core's loop.
     """
+    global _signals  # noqa: PLW0603 - signals belong to the process
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    read_fd, write_fd = os.pipe()
-    os.set_blocking(write_fd, False)
-    old_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
-
-    def interrupt_code(_number: int, _frame: FrameType | None) -> None:
-        if bench.running is not None:
-            raise KeyboardInterrupt
-
-    old_handler = signal.signal(signal.SIGINT, interrupt_code)
-    watcher = watch(lambda: _watch_signals(read_fd, old_fd, on_signal))
+    if _signals is None:
+        _signals = _Signals(watch)
+    signals, wait = _signals, _Wait(bench, on_signal)
+    signals.waits.append(wait)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, old_handler or signal.default_int_handler)
-        signal.set_wakeup_fd(old_fd)
-        os.close(write_fd)
-        with suppress(BaseException):
-            watcher.result(timeout=5)
-        os.close(read_fd)
-
-
-async def _watch_signals(read_fd: int, old_fd: int, on_signal: Callable[[], None]) -> None:
-    """Read signal numbers until the other end of the pipe closes."""
-    while True:
-        await anyio.wait_readable(read_fd)
-        numbers = os.read(read_fd, 64)
-        if not numbers:
-            return
-        if old_fd >= 0:
-            with suppress(OSError):
-                os.write(old_fd, numbers)
-        for number in numbers:
-            if number == signal.SIGINT:
-                on_signal()
+        signals.waits.remove(wait)
+        if not signals.waits:
+            _signals = None
+            signals.close()

@@ -1,7 +1,7 @@
 """The app server: owns the threads, serves any number of connections."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import InvalidRequestError, PeerClosedError
 from codex_jupyter.protocol.streams import MessageStreams
-from codex_jupyter.rpc import Peer
+from codex_jupyter.rpc import Peer, Reply
 from codex_jupyter.server.handshake import Greeting, greet, initialize_result
 from codex_jupyter.settings import Settings
 
@@ -38,6 +38,7 @@ class AppServer:
         self._engine: Engine | None = None
         self._engine_ready: anyio.Event | None = None
         self._engine_problem: Exception | None = None
+        self._waiting: list[Callable[[Engine], None]] = []
 
     @classmethod
     @asynccontextmanager
@@ -66,6 +67,13 @@ class AppServer:
             self._tasks.start_soon(self._run_engine, self._engine_ready)
         return self._engine_ready
 
+    def with_engine(self, act: "Callable[[Engine], None]") -> None:
+        """Call ``act`` with the engine, now or as soon as it is loaded."""
+        if self._engine is not None:
+            act(self._engine)
+        else:
+            self._waiting.append(act)
+
     async def _run_engine(self, ready: anyio.Event) -> None:
         try:
             engine_type = await anyio.to_thread.run_sync(_load_engine)
@@ -81,6 +89,9 @@ class AppServer:
             tasks.start_soon(engine.warm)
             await started.wait()
             self._engine = engine
+            for act in self._waiting:
+                act(engine)
+            self._waiting.clear()
             ready.set()
 
 
@@ -110,13 +121,20 @@ class _Conversation:
                 raise InvalidRequestError("Already initialized")
             self._greeting = greet(params)
             self._app.warm()
-            return initialize_result(self._greeting, self._app.settings.home)
+            result = initialize_result(self._greeting, self._app.settings.home)
+            return Reply(result, then=lambda: self._app.with_engine(self._take_part))
         if self._greeting is None:
             raise InvalidRequestError("Not initialized")
-        engine = self._engine = self._engine or await self._app.engine()
+        engine = await self._app.engine()
         if self._connection is None:
-            self._connection = engine.connect(self._peer, self._greeting)
+            raise PeerClosedError("the connection has ended")
         return await engine.handlers.handle(self._connection, method, params)
+
+    def _take_part(self, engine: "Engine") -> None:
+        """Hear what everybody hears, from the greeting on; nothing has to be asked first."""
+        if self._greeting is not None and not self._peer.closed:
+            self._engine = engine
+            self._connection = engine.connect(self._peer, self._greeting)
 
     def _on_notification(self, method: str, params: Any) -> None:
         """`initialized` is the only one there is, and nothing waits for it."""

@@ -71,6 +71,9 @@ class Settings:
     why_provider: str
     """One sentence for the first output: who answers, and what made it so."""
 
+    nothing_stated: bool
+    """Whether the offline model answers only because nothing else was stated or found."""
+
     sources: Sources = field(repr=False)
     child_env: Mapping[str, str] = field(repr=False)
     """The environment without the variables that providers take keys and headers from.
@@ -188,6 +191,7 @@ def _derive(sources: Sources) -> Settings:
         provider=provider,
         providers=providers | {provider.id: provider},
         why_provider=selection.why,
+        nothing_stated=selection.nothing_stated,
         sources=sources,
         child_env=_child_env(sources.environ, providers),
         sandbox_workspace_write=_workspace_write(table.get("sandbox_workspace_write", {})),

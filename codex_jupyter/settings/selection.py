@@ -46,6 +46,9 @@ class Selection:
     why: str
     """One sentence for the first output."""
 
+    nothing_stated: bool = False
+    """Whether the offline model only steps in, so that a server found nearby is worth naming."""
+
 
 def layers_of(file: ConfigFile, overrides: Sequence[Override]) -> list[Layer]:
     """Return the file, its profile in use, and the overrides, lowest rank first.
@@ -96,7 +99,7 @@ def select_provider(
     if environ.get(OPENAI_KEY, "").strip():
         provider = providers[OPENAI]
         return Selection(provider, model, _why(provider, model, f"{OPENAI_KEY} is set"))
-    return Selection(providers[OFFLINE], None, _why_offline(model))
+    return Selection(providers[OFFLINE], None, _why_offline(model), nothing_stated=True)
 
 
 def _stated(layers: Sequence[Layer], providers: Mapping[str, Provider]) -> Selection | None:

@@ -1,5 +1,7 @@
 """The `apply_patch` tool: a patch of the model's, shown as it will be applied, then applied."""
 
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Any, Final
 
 import anyio.to_thread
@@ -16,7 +18,7 @@ from codex_jupyter.tools.registry import (
     ToolOutput,
 )
 
-__all__ = ["PatchTool"]
+__all__ = ["PatchTool", "run_patch"]
 
 _DESCRIPTION: Final = """Edit files in the user's workspace with a patch. All of it is applied or \
 nothing. The format:
@@ -62,23 +64,28 @@ class PatchTool:
     async def call(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         """Verify all of it, ask, apply all of it."""
         text = call.text if call.freeform else _patch_text(call.arguments())
-        try:
-            patch = parse_patch(text)
-            plan = await anyio.to_thread.run_sync(plan_patch, patch, context.workspace)
-        except PatchError as error:
-            return ToolOutput(f"apply_patch verification failed: {error}", success=False)
-        item: Json = {
-            "type": "fileChange",
-            "id": call.item_id,
-            "changes": [change.wire() for change in plan.changes],
-            "status": "inProgress",
-        }
-        context.start_item(item)
-        verdict = await approve(_proposal(call, plan), context)
-        if isinstance(verdict, Rejected):
-            await context.complete_item({**item, "status": "declined"})
-            return ToolOutput(f"patch not applied: {verdict.reason}", success=False)
-        return await _apply(plan, item, context)
+        return await run_patch(text, context.workspace, call, context)
+
+
+async def run_patch(text: str, cwd: Path, call: ToolCall, context: ToolContext) -> ToolOutput:
+    """Verify all of a patch, ask, apply all of it; paths in it are relative to ``cwd``."""
+    try:
+        patch = parse_patch(text)
+        plan = await anyio.to_thread.run_sync(lambda: plan_patch(patch, context.workspace, cwd=cwd))
+    except PatchError as error:
+        return ToolOutput(f"apply_patch verification failed: {error}", success=False)
+    item: Json = {
+        "type": "fileChange",
+        "id": call.item_id,
+        "changes": [change.wire() for change in plan.changes],
+        "status": "inProgress",
+    }
+    context.start_item(item)
+    verdict = await approve(_proposal(call, plan), context)
+    if isinstance(verdict, Rejected):
+        await context.complete_item({**item, "status": "declined"})
+        return ToolOutput(f"patch not applied: {verdict.reason}", success=False)
+    return await _apply(plan, item, context)
 
 
 async def _apply(plan: PatchPlan, item: Json, context: ToolContext) -> ToolOutput:
@@ -86,7 +93,7 @@ async def _apply(plan: PatchPlan, item: Json, context: ToolContext) -> ToolOutpu
         summary = await anyio.to_thread.run_sync(apply_plan, plan)
     except PatchError as error:
         await context.complete_item({**item, "status": "failed"})
-        return ToolOutput(f"apply_patch failed, no file was changed: {error}", success=False)
+        return ToolOutput(f"apply_patch failed: {error}", success=False)
     context.turn_diff.record(plan)
     await context.complete_item({**item, "status": "completed"})
     diff = await anyio.to_thread.run_sync(context.turn_diff.unified)
@@ -109,5 +116,12 @@ def _proposal(call: ToolCall, plan: PatchPlan) -> Proposal:
         item_id=call.item_id,
         digest=plan.digest,
         # What needs a close look is never covered by an earlier yes.
-        session_keys=() if plan.asks else tuple(("path", str(c.path)) for c in plan.changes),
+        session_keys=() if plan.asks else _paths(plan),
     )
+
+
+def _paths(plan: PatchPlan) -> tuple[Hashable, ...]:
+    """Name every file the patch touches; a move touches two."""
+    touched = [change.path for change in plan.changes]
+    touched += [change.move_path for change in plan.changes if change.move_path is not None]
+    return tuple(("path", str(path)) for path in touched)

@@ -10,8 +10,10 @@ import anyio.to_thread
 
 from codex_jupyter.ids import ItemId
 from codex_jupyter.protocol.events import DeltaKind
+from codex_jupyter.tools.apply_patch import heredoc_patch
 from codex_jupyter.tools.approval import Proposal, Rejected, approve, digest_of
 from codex_jupyter.tools.child_env import child_environment
+from codex_jupyter.tools.patch_tool import run_patch
 from codex_jupyter.tools.read_only import is_dangerous, read_only_argv
 from codex_jupyter.tools.registry import (
     Json,
@@ -83,7 +85,11 @@ class ShellTool:
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         """Ask if need be, run, and return exit code and output."""
-        wish = await anyio.to_thread.run_sync(_read_wish, call.arguments(), context.workspace)
+        arguments = call.arguments()
+        wish = await anyio.to_thread.run_sync(_read_wish, arguments, context.workspace)
+        if (patch := heredoc_patch(wish.script)) is not None:
+            # Models write patches as commands too; only here are they shown and applied whole.
+            return await run_patch(patch.text, wish.cwd / (patch.cd or "."), call, context)
         item = _item(call.item_id, wish)
         context.start_item(item)
         verdict = await approve(_proposal(call.item_id, wish), context)

@@ -17,7 +17,8 @@ PYTHONS = kernel_pythons()
 
 _RESET = """\
 %reset -f
-%reload_ext codex_jupyter
+{load} codex_jupyter
+%codex new
 %config CodexMagics.headless = ''
 from codex_jupyter.notebook.runtime import get_runtime as _get
 _get().headless = None
@@ -88,8 +89,10 @@ class KernelPool:
             stack = ExitStack()
             self._kernels[python] = (stack.enter_context(self._start(python)), stack)
         kernel = self._kernels[python][0]
-        (kernel.home / "config.toml").write_text(self._config)
-        reset = kernel.execute(_RESET)
+        config = kernel.home / "config.toml"
+        changed = config.exists() and config.read_text() != self._config
+        config.write_text(self._config)
+        reset = kernel.execute(_RESET.format(load="%reload_ext" if changed else "%load_ext"))
         assert reset.status == "ok", reset.traceback
         kernel.forget()
         return kernel

@@ -53,6 +53,7 @@ def output(number: int, text: object = "done") -> dict[str, Any]:
         ("exec command not run: `x` was not run: rejected by policy. The …", Outcome.DECLINED),
         ("patch not applied: the file is read only here", Outcome.DECLINED),
         ("run_python not run: this call of run_python was aborted by the user", "aborted"),
+        ("`x` was not run: rejected by policy. Work without it.", Outcome.DECLINED),
         ("aborted", Outcome.ABORTED),
         ("aborted by user after 1.2s", Outcome.ABORTED),
         ("Wall time: 3.1 seconds\naborted by user", Outcome.ABORTED),

@@ -98,6 +98,10 @@ def occupy_new_name(top: Path) -> None:
     (top / "n.txt").write_text("mine\n")
 
 
+def touch_new_name(top: Path) -> None:
+    (top / "n.txt").touch()
+
+
 def link_new_name(top: Path) -> None:
     (top / "n.txt").symlink_to(top.parent / "outside" / "n.txt")
 
@@ -111,7 +115,7 @@ def replace_workspace(top: Path) -> None:
 
 SWAPS = [
     replace_content, save_over, remove_file, link_file, link_directory, occupy_new_name,
-    link_new_name, replace_workspace,
+    touch_new_name, link_new_name, replace_workspace,
 ]  # fmt: skip
 SWAP_PATCH = (
     "*** Begin Patch\n*** Update File: a.txt\n-one\n+1\n*** Update File: src/b.txt\n-b\n+B\n"
@@ -169,6 +173,7 @@ def test_a_swap_at_any_moment_of_the_apply_reaches_nothing_outside_and_loses_no_
             continue
         if swap in (replace_content, save_over):
             assert (workspace / "src" / "b.txt").read_text() == "the user was here\n", ops.moment
+        assert swap is not touch_new_name or (workspace / "n.txt").exists(), ops.moment
         if swap is occupy_new_name:
             assert (workspace / "n.txt").read_text() == "mine\n", ops.moment
 
