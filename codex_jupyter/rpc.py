@@ -234,7 +234,9 @@ def merge_deltas(first: Message, second: Message) -> Message | None:
 def _result_of(response: Response) -> Any:
     if response.error is None:
         return response.result
-    error = response.error
+    code, message = response.error.get("code"), response.error.get("message")
     raise RemoteError(
-        int(error.get("code", INTERNAL_ERROR)), str(error.get("message", "")), error.get("data")
+        code if isinstance(code, int) else INTERNAL_ERROR,
+        str(message) if message is not None else "the other side gave no reason",
+        response.error.get("data"),
     )

@@ -1,14 +1,14 @@
 """A client of any app-server v2: calls, what a thread says, and who answers its questions."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, cast
 
 import anyio
 
 from codex_jupyter._version import __version__
-from codex_jupyter.errors import RemoteError
-from codex_jupyter.flow.channels import Outbox
+from codex_jupyter.errors import PeerClosedError, RemoteError
+from codex_jupyter.flow.channels import Outbox, OutboxOverflowError
 from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND
 from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.rpc import Peer, merge_deltas
@@ -39,6 +39,7 @@ class CodexClient:
         self._answer = answer
         self._listeners: dict[str, list[Listener]] = {}
         self._everything: list[Listener] = []
+        self._streams: set[TurnStream] = set()
         self.server: Json = {}
         """The answer to `initialize`."""
 
@@ -58,11 +59,17 @@ class CodexClient:
             PeerClosedError: The connection ended during the greeting.
         """
         client = cls(streams, answer)
+        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client._peer.run)
-            await client._greet()
-            yield client
+            tasks.start_soon(client._run)
+            try:
+                await client._greet()
+                yield client
+            except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                failure = error
             tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def call(self, method: str, params: Json) -> Json:
         """Ask the server and return its answer.
@@ -90,6 +97,7 @@ class CodexClient:
             params: Params of turn/start beside the thread's id.
         """
         stream = TurnStream()
+        self._streams.add(stream)
         stop = self.listen(thread_id, stream.put)
         try:
             started = await self.call("turn/start", {"threadId": thread_id, **params})
@@ -97,6 +105,14 @@ class CodexClient:
             yield stream
         finally:
             stop()
+            self._streams.discard(stream)
+
+    async def _run(self) -> None:
+        try:
+            await self._peer.run()
+        finally:
+            for stream in self._streams:
+                stream.end()
 
     async def _greet(self) -> None:
         self.server = await self.call(
@@ -128,12 +144,26 @@ class TurnStream:
 
     def put(self, method: str, params: Json) -> None:
         """Take a notification of the turn's thread."""
-        self._queue.put({"method": method, "params": params})
+        # A reader that lags too far gets what was queued, then the error of `__aiter__`; the
+        # connection and its other readers go on.
+        with suppress(OutboxOverflowError):
+            self._queue.put({"method": method, "params": params})
+
+    def end(self) -> None:
+        """Take no more: the connection has ended."""
+        self._queue.close()
 
     async def __aiter__(self) -> AsyncGenerator[tuple[str, Json]]:
-        """Iterate over ``(method, params)`` up to and including the turn's `turn/completed`."""
+        """Iterate over ``(method, params)`` up to and including the turn's `turn/completed`.
+
+        Raises:
+            PeerClosedError: The connection ended before the turn, or the reader is too slow.
+        """
         while True:
-            for message in await self._queue.take():
+            messages = await self._queue.take()
+            if not messages:
+                raise PeerClosedError("the stream of the turn broke off before the turn ended")
+            for message in messages:
                 method, params = message["method"], message["params"]
                 if not self._concerns(params):
                     continue

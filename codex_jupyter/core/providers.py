@@ -43,7 +43,7 @@ class ModelClients:
             case "local":
                 from codex_jupyter.model.local import LocalModel  # noqa: PLC0415 - an extra
 
-                return LocalModel(self._settings)
+                return LocalModel(env=self._settings.child_env)
             case "http":
                 return ResponsesClient(_endpoint(provider, self._settings.environment))
 

@@ -1,7 +1,8 @@
 """The threads of this process: start, resume, read, list, and close them all."""
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.abc
@@ -11,7 +12,7 @@ from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.session import BUILTIN_TOOLS, Session
 from codex_jupyter.core.thread_shape import summary_shape, thread_shape
-from codex_jupyter.errors import DuplicateIdError, ThreadNotFoundError
+from codex_jupyter.errors import DuplicateIdError, RolloutError, ThreadNotFoundError
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event, ThreadStarted
@@ -24,6 +25,10 @@ from codex_jupyter.tools.dynamic import check_dynamic_tools
 __all__ = ["ThreadManager"]
 
 Json = dict[str, Any]
+_log = logging.getLogger(__name__)
+
+_CLOSE_LIMIT: Final = 60.0
+"""Seconds that the end of all sessions may take; what still runs then is cancelled."""
 
 
 class ThreadManager:
@@ -53,13 +58,22 @@ class ThreadManager:
 
     async def run(self, started: anyio.Event) -> None:
         """Own the sessions until cancelled; then end every turn and close every rollout."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            started.set()
+        leaving = anyio.Event()
+        async with anyio.create_task_group() as owner:
+            owner.start_soon(self._own_sessions, started, leaving)
             try:
                 await anyio.sleep_forever()
             finally:
-                with anyio.move_on_after(60, shield=True):
+                leaving.set()
+
+    async def _own_sessions(self, started: anyio.Event, leaving: anyio.Event) -> None:
+        # A session ends by being closed: cancelled, it could not tell a stop from an end.
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                started.set()
+                await leaving.wait()
+                with anyio.move_on_after(_CLOSE_LIMIT):
                     await self.close_all()
                 tasks.cancel_scope.cancel()
 
@@ -191,10 +205,14 @@ class ThreadManager:
             for session in sessions.values():
                 closing.start_soon(self._close, session)
         await self._clients.aclose()
+        await self._store.aclose()
 
     async def _close(self, session: Session) -> None:
-        await session.aclose()
-        await self._store.release(session.thread_id)
+        try:
+            await session.aclose()
+            await self._store.release(session.thread_id)
+        except RolloutError:
+            _log.exception("thread %s could not be closed in order", session.thread_id)
 
     def _adopt(self, session: Session) -> Session:
         if self._tasks is None:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import anyio
 import anyio.to_thread
 
-from codex_jupyter.errors import NobodyToAskError
+from codex_jupyter.errors import NobodyToAskError, UsageError
 from codex_jupyter.notebook.desk import Desk, Pending
 from codex_jupyter.notebook.headless import HeadlessPolicy
 from codex_jupyter.notebook.turn_handle import TurnHandle
@@ -17,11 +17,11 @@ __all__ = ["Asker", "FrontEnd", "pending_request"]
 Json = dict[str, Any]
 OnApproval = Callable[[Json], str]
 
-PAGE_WAIT: Final = 4.0
-"""Seconds a page gets to say that it shows the turn, before ``input()`` is tried."""
-
 HEADLESS_WAIT: Final = 1.0
 """Seconds a driver gets to subscribe, before an unstated headless policy fails the turn."""
+
+_LEAST_WAIT: Final = 0.05
+"""Seconds between two looks for somebody to ask."""
 
 _TITLES: Final = {
     "command": "Run this command?",
@@ -37,6 +37,11 @@ _KINDS: Final = {
 
 class FrontEnd(Protocol):
     """What is known of whoever sits before this kernel."""
+
+    @property
+    def page_wait(self) -> float:
+        """Seconds a page gets to say that it shows the turn, before ``input()`` is tried."""
+        ...
 
     def has_page(self, turn_id: str) -> bool:
         """Whether a page has said that it shows this turn."""
@@ -82,17 +87,38 @@ class Asker:
     ) -> None:
         request = pending.request
         if on_approval is not None and request["kind"] != "question":
-            decision = await anyio.to_thread.run_sync(on_approval, request)
-            self._decide(request, str(decision))
+            await self._ask_callback(handle, request, on_approval)
             return
         if not self._front_end.has_stdin():
             await self._without_a_person(handle, request)
             return
-        if not await self._page_within(handle.turn_id, PAGE_WAIT):
+        while not await self._page_within(handle.turn_id, self._front_end.page_wait):
+            if not handle.bench.is_waited_for:
+                continue  # a prompt outside of a cell would hold the kernel, and nobody sees it
             prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
             answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
             if answer is not None:  # else the turn was stopped, and takes the question back
                 self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
+            return
+
+    async def _ask_callback(
+        self, handle: TurnHandle, request: Json, on_approval: OnApproval
+    ) -> None:
+        try:
+            decision = await anyio.to_thread.run_sync(on_approval, request, abandon_on_cancel=True)
+        except Exception as error:  # noqa: BLE001 - the user's code
+            problem = f"on_approval raised {type(error).__name__}: {error}"
+            handle.fail(UsageError(f"{problem}. The turn was stopped"))
+            return
+        if decision not in request["choices"]:
+            handle.fail(
+                UsageError(
+                    f"on_approval returned {decision!r}; it may return "
+                    f"{', '.join(request['choices'])}. The turn was stopped"
+                )
+            )
+            return
+        self._decide(request, decision)
 
     async def _without_a_person(self, handle: TurnHandle, request: Json) -> None:
         policy = self._policy()
@@ -111,7 +137,7 @@ class Asker:
 
     async def _page_within(self, turn_id: str, seconds: float) -> bool:
         """Wait until a page says that it shows the turn; pages speak up from other threads."""
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(max(seconds, _LEAST_WAIT)):
             while not self._front_end.has_page(turn_id):  # noqa: ASYNC110 - set by other threads
                 await anyio.sleep(0.02)
         return self._front_end.has_page(turn_id)

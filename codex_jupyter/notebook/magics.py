@@ -55,6 +55,12 @@ class CodexMagics(Magics):
         help="What is answered where nobody can be asked: `deny`, `fail` or `allow RULES`.",
     ).tag(config=True)
 
+    page_wait = traitlets.Float(
+        4.0,
+        min=0.0,
+        help="Seconds a page gets to say that it shows a turn, before `input()` asks instead.",
+    ).tag(config=True)
+
     def __init__(self, shell: Any, **settings: Any) -> None:
         super().__init__(shell, **settings)
         self._thread: Thread | None = None
@@ -81,6 +87,7 @@ class CodexMagics(Magics):
         from codex_jupyter.notebook.runtime import get_runtime  # noqa: PLC0415 - first use only
 
         runtime = get_runtime()
+        runtime.page_wait = self.page_wait
         if self.headless and runtime.headless is None:
             from codex_jupyter.notebook.headless import parse_headless  # noqa: PLC0415
 

@@ -5,7 +5,7 @@ import contextvars
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 _METHOD_NOT_FOUND = -32601
 
+PAGE_WAIT: Final = 4.0
+"""Seconds; a page that has to load its widget manager first takes one or two."""
+
 
 class KernelRuntime:
     """The agent's side of this kernel. One per process; see `get_runtime`."""
@@ -38,6 +41,9 @@ class KernelRuntime:
         self.shell: Any = _shell()
         self.headless: HeadlessPolicy | None = None
         """Stated by `%codex headless` or the trait; the environment and files come after it."""
+
+        self.page_wait = PAGE_WAIT
+        """Seconds a page gets to say that it shows a turn, before ``input()`` is tried."""
 
         self._core: CoreThread | None = None
         self._settings: Settings | None = None

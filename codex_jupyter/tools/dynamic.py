@@ -135,7 +135,7 @@ class DynamicTool:
                 "kind": "dynamicTool",
                 "command": visible(shown),
                 "cwd": str(context.workspace),
-                "reason": f"`{self.name}` runs with your full rights in your kernel",
+                "reason": f"{self.name} runs with your full rights in your kernel",
                 "availableDecisions": ["accept", "acceptForSession", "decline", "cancel"],
             },
             item_id=call.item_id,

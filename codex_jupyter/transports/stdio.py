@@ -50,7 +50,11 @@ class StdioStreams:
                 await anyio.wait_readable(self._read_fd)
             else:
                 await anyio.lowlevel.checkpoint()
-            chunk = os.read(self._read_fd, _READ_BYTES)
+            try:
+                chunk = os.read(self._read_fd, _READ_BYTES)
+            except OSError as error:
+                self._ended = True
+                raise anyio.BrokenResourceError from error
             if not chunk:
                 self._ended = True
                 chunk = b"\n"  # a last line may lack its end

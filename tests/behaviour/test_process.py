@@ -97,18 +97,18 @@ async def test_the_end_of_the_server_ends_its_commands(lab: Lab) -> None:
         os.kill(group, 0)
 
 
-@pytest.mark.parametrize("n", range(5))
+@pytest.mark.parametrize("n", range(3))
 async def test_input_may_end_right_after_a_turn_was_asked_for(lab: Lab, n: int) -> None:
     lab.fake.add(say("never").hang(after=2))
     async with lab.stdio() as server:
         thread_id = await server.talk.start_thread(lab.workspace)
         params = {"threadId": thread_id, "input": [{"type": "text", "text": "hi"}]}
         await server.talk.request("turn/start", params)
-        await anyio.sleep(n * 0.002)
+        await anyio.sleep(n * 0.003)
         server.close_input()
         assert await server.wait() == 0
-    ends = [line for path in lab.home.rglob("rollout-*") for line in path.open()]
-    assert sum("turn_aborted" in line for line in ends) == sum("task_started" in l for l in ends)
+    stored = "".join(path.read_text() for path in lab.home.rglob("rollout-*.jsonl"))
+    assert stored.count('"turn_aborted"') == stored.count('"task_started"')
 
 
 async def test_nothing_but_the_protocol_reaches_standard_output(lab: Lab) -> None:

@@ -20,6 +20,7 @@ _RESET = """\
 {load} codex_jupyter
 %codex new
 %config CodexMagics.headless = ''
+%config CodexMagics.page_wait = 4.0
 from codex_jupyter.notebook.runtime import get_runtime as _get
 _get().headless = None
 """
@@ -118,7 +119,7 @@ def kernel_pool(
     pool.close()
 
 
-@pytest.fixture(scope="session", params=PYTHONS.values(), ids=PYTHONS.keys())
+@pytest.fixture(scope="session", params=list(PYTHONS.values()), ids=list(PYTHONS))
 def kernel_python(request: pytest.FixtureRequest) -> Path:
     return request.param
 

@@ -6,6 +6,7 @@ something is true. So a test can start a cell, answer its question, and look at 
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -128,7 +129,10 @@ class Kernel:
         self._runs: dict[str, Run] = {}
         self._replies: dict[str, Json] = {}
         self.home.mkdir(parents=True, exist_ok=True)
-        path, config = write_connection_file(str(folder / "kernel.json"), key=os.urandom(16).hex().encode())
+        path, _ = write_connection_file(
+            str(folder / "kernel.json"), key=secrets.token_hex().encode()
+        )
+        config: Json = json.loads(Path(path).read_text())
         self._session = Session(key=config["key"].encode())
         with (folder / "kernel.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -182,7 +186,7 @@ class Kernel:
             "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
-        sent = self._session.send(self._shell, "execute_request", content)
+        sent: Any = self._session.send(self._shell, "execute_request", content)
         run = Run(sent["header"]["msg_id"])
         self._runs[run.msg_id] = run
         return run
@@ -198,12 +202,12 @@ class Kernel:
         while not is_true():
             if time.monotonic() > until or self.process.poll() is not None:
                 said = "\n".join(f"{m['msg_type']}: {str(m['content'])[:300]}" for m in self.heard)
-                raise AssertionError(f"waited {limit} s in vain\n{said[-6000:]}\n{self.log[-2000:]}")
+                raise AssertionError(f"waited {limit} s\n{said[-6000:]}\n{self.log[-2000:]}")
             self.pump(0.05)
 
     def ask(self, content: Json, limit: float = 5.0) -> Json:
         """Send a request over the control channel, as a page does, and return the reply."""
-        sent = self._session.send(self._control, "codex_jupyter_request", content)
+        sent: Any = self._session.send(self._control, "codex_jupyter_request", content)
         msg_id = sent["header"]["msg_id"]
         self.wait_until(lambda: msg_id in self._replies, limit)
         return self._replies.pop(msg_id)["content"]
@@ -212,9 +216,7 @@ class Kernel:
         """Wait for an input request, answer it, and return what was asked."""
         self.wait_until(lambda: self.prompts, limit)
         request = self.prompts.pop(0)
-        self._session.send(
-            self._stdin, "input_reply", {"value": text}, parent=request, ident=self._session.bsession
-        )
+        self._session.send(self._stdin, "input_reply", {"value": text}, parent=request)
         return request["content"]
 
     def interrupt(self) -> None:
@@ -229,7 +231,7 @@ class Kernel:
 
     def pump(self, limit: float) -> None:
         """File everything that has arrived; wait for the first of it up to ``limit`` seconds."""
-        for socket, _ in self._poller.poll(limit * 1000):
+        for socket, _ in self._poller.poll(round(limit * 1000)):
             while socket.poll(0):
                 _, message = self._session.recv(socket, zmq.NOBLOCK)
                 if message is not None:

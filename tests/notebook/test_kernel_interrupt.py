@@ -39,7 +39,9 @@ threading.Thread(target=hold, daemon=True).start()
 locked.wait()
 libc.pthread_mutex_lock(mutex)
 """
-"""Compiled code that frees the lock of the interpreter and does not look for signals; it ends when told."""
+"""Compiled code that frees the lock of the interpreter and does not look for signals.
+
+It ends when it is told."""
 
 
 def works_after(kernel: Kernel, model: Model) -> None:
@@ -108,11 +110,12 @@ def test_a_stop_kills_the_whole_process_group_of_a_command(kernel: Kernel, model
 
 @pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(30)"])
 def test_a_stop_interrupts_python_of_the_agents(kernel: Kernel, model: Model, code: str) -> None:
-    model.will(call("run_python", {"code": f"begun = True\n{code}\ndone = True"}))
+    lines = ["begun = True", "open('begun', 'w').close()", code, "done = True"]
+    model.will(call("run_python", {"code": "\n".join(lines)}))
     kernel.execute(ALLOW)
     run = kernel.submit("%%codex\nWork.", allow_stdin=False)
-    model.wait_for_requests(1)
-    kernel.wait_until(lambda: "dynamicToolCall" in str(kernel.turns()))
+    kernel.wait_until((kernel.folder / "begun").exists)
+    (kernel.folder / "begun").unlink()
     kernel.interrupt()
     kernel.wait(run, ENDS_WITHIN)
     assert run.traceback == [STOPPED]

@@ -97,7 +97,7 @@ print((await thread.arun("And now?")).text)
 """
     )
     assert run.traceback == []
-    assert run.stdout.splitlines() == ["turn/started turn/completed completed", "One two three.", "Fine."]
+    assert run.stdout == "turn/started turn/completed completed\nOne two three.\nFine.\n"
 
 
 def test_leaving_a_stream_early_stops_the_turn(kernel: Kernel, model: Model) -> None:
@@ -143,9 +143,7 @@ def test_a_turn_in_the_background_can_be_stopped(kernel: Kernel, model: Model, w
     assert kernel.execute(who).status == "ok"
     run = kernel.execute("handle.result()")
     assert (run.status, run.ename) == ("error", "TurnInterrupted")
-    assert run.traceback == [
-        "TurnInterrupted: the turn was stopped; what it said so far is above"
-    ]
+    assert run.traceback == ["TurnInterrupted: the turn was stopped; what it said so far is above"]
     model.fake.wait_closed_early()
     run = kernel.execute('print(thread.interrupt())\nthread.run("And now?").text')
     assert (run.stdout, run.result) == ("False\n", "'Fine.'")
@@ -159,8 +157,12 @@ def test_a_background_turn_nobody_waits_for_ends_as_a_static_output(
     kernel.wait_until(lambda: set(kernel.turns()[-1]) == STATIC)
     assert kernel.turn()["status"] == "completed"
     assert kernel.execute("handle.done").result == "True"
-    assert kernel.execute("from codex_jupyter.notebook.runtime import get_runtime\n"
-        "len(get_runtime()._turns)").result == "0"
+    assert (
+        kernel.execute(
+            "from codex_jupyter.notebook.runtime import get_runtime\nlen(get_runtime()._turns)"
+        ).result
+        == "0"
+    )
 
 
 def test_a_turn_gets_the_id_that_was_chosen_for_it_once(kernel: Kernel, model: Model) -> None:
