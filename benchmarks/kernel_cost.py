@@ -96,8 +96,8 @@ def _in_script(environment: Mapping[str, str], folder: str) -> KernelCost:
 
 
 def _in_kernel(environment: Mapping[str, str], folder: str) -> KernelCost:
-    kernel = KernelManager(kernel_name="python3", transport="ipc")
-    kernel.start_kernel(env=dict(environment), cwd=folder)
+    kernel = KernelManager(kernel_name="python3")
+    kernel.start_kernel(env=dict(environment), cwd=folder, extra_arguments=["--log-level=ERROR"])
     client = kernel.client()
     client.start_channels()
     try:

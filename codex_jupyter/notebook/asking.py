@@ -93,13 +93,16 @@ class Asker:
             await self._without_a_person(handle, request)
             return
         while not await self._page_within(handle.turn_id, self._front_end.page_wait):
-            if not handle.bench.is_waited_for:
-                continue  # a prompt outside of a cell would hold the kernel, and nobody sees it
-            prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
-            answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
-            if answer is not None:  # else the turn was stopped, and takes the question back
-                self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
-            return
+            # A prompt outside of a cell would hold the kernel, and nobody would see it.
+            if handle.bench.is_waited_for:
+                await self._prompt(handle, request)
+                return
+
+    async def _prompt(self, handle: TurnHandle, request: Json) -> None:
+        prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
+        answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+        if answer is not None:  # else the turn was stopped, and takes the question back
+            self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
 
     async def _ask_callback(
         self, handle: TurnHandle, request: Json, on_approval: OnApproval

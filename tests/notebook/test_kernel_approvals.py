@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.fake_model import Answer, call, custom_call, say
-from tests.notebook.conftest import KernelPool, Model
-from tests.notebook.kernel_driver import TURN_MIME, Kernel, Run
+from tests.fake_model import Answer, call, say
+from tests.notebook.conftest import Model
+from tests.notebook.kernel_driver import Kernel, Run
 
 pytestmark = pytest.mark.notebook
 
@@ -317,25 +317,17 @@ codex_jupyter.thread(on_approval=decide).run("Go.")
     assert ("broken" in line) or ("perhaps" in line)
 
 
-def test_the_environment_states_a_policy(
-    kernel_pool: KernelPool, kernel: Kernel, model: Model
-) -> None:
-    kernel.execute("%%bash\ntrue")
+def test_the_environment_states_a_policy(kernel: Kernel, model: Model) -> None:
     touch(model)
-    run = kernel.execute(
-        """
-import os
-os.environ["CODEX_JUPYTER_HEADLESS"] = "allow command:touch"
-%reload_ext codex_jupyter
-"""
-    )
-    assert run.traceback == []
+    kernel.execute("%env CODEX_JUPYTER_HEADLESS=allow command:touch")
+    kernel.execute("%reload_ext codex_jupyter")
     try:
         assert kernel.execute("%%codex\nGo.").traceback == []
         assert (kernel.folder / "made").exists()
-        kernel.execute('os.environ["CODEX_JUPYTER_HEADLESS"] = "perhaps"\n%reload_ext codex_jupyter')
+        kernel.execute("%env CODEX_JUPYTER_HEADLESS=perhaps\n%reload_ext codex_jupyter")
         (line,) = kernel.execute("%%codex\nGo.").traceback
         assert "CODEX_JUPYTER_HEADLESS" in line
         assert "perhaps" in line
     finally:
-        kernel.execute('del os.environ["CODEX_JUPYTER_HEADLESS"]\n%reload_ext codex_jupyter')
+        kernel.execute("import os; del os.environ['CODEX_JUPYTER_HEADLESS']")
+        kernel.execute("%reload_ext codex_jupyter")
