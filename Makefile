@@ -7,7 +7,7 @@ OFFLINE := CODEX_JUPYTER_MODEL_PROVIDER=offline CODEX_JUPYTER_HOME=$(CURDIR)/out
 OLDER_KERNELS := .venvs/ipykernel-6.31.0 .venvs/ipykernel-7.3.0
 WORKERS ?= 2
 
-.PHONY: help lab demo test ui slow check bench local-model clean
+.PHONY: help lab demo test ui slow check bench docs local-model clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -17,6 +17,7 @@ help:
 	@echo "make slow         run the long tests"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
+	@echo "make docs         write the protocol page anew"
 	@echo "make local-model  install the small local model and its weights"
 
 $(STAMPS)/venv:
@@ -75,6 +76,9 @@ check: $(STAMPS)/test
 bench: $(STAMPS)/test
 	$(BIN)/python -m benchmarks.app_server ours='$(CURDIR)/$(BIN)/codex-jupyter app-server'
 	$(BIN)/python -m benchmarks.kernel_cost
+
+docs: $(STAMPS)/test
+	$(BIN)/python -m codex_jupyter.protocol.document > docs/protocol.md
 
 local-model: $(STAMPS)/venv
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[local]'

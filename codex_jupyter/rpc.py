@@ -114,7 +114,8 @@ class Peer:
         answers: list[Response] = []
 
         def take(response: Response) -> None:
-            answers.append(response)
+            if not self._closed:
+                answers.append(response)
             answered.set()
 
         self._next_id += 1

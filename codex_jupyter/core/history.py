@@ -102,11 +102,14 @@ def _local_image(path: Path) -> Json:
     try:
         if not kind.startswith("image/"):
             raise OSError("not an image by its name")  # noqa: TRY301 - one wording for both
+        # A pipe or device may carry the name of an image, and would never end.
+        if path.exists() and not path.is_file():
+            raise OSError("not a regular file")  # noqa: TRY301
         if path.stat().st_size > _MAX_IMAGE_BYTES:
             raise OSError(f"larger than {_MAX_IMAGE_BYTES} bytes")  # noqa: TRY301
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         return {"type": "input_text", "text": f"[image {path} could not be read: {reason}]"}
     return {"type": "input_image", "image_url": f"data:{kind};base64,{encoded}"}
 

@@ -49,6 +49,7 @@ from codex_jupyter.protocol.items import input_preview
 from codex_jupyter.protocol.ops import Submission
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
+from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.tools.apply_patch import recover_workspace
 from codex_jupyter.tools.dynamic import DynamicTool
@@ -244,9 +245,8 @@ class Session:
                     failure = await self._work_on(turn)
                 watch.cancel_scope.cancel()
         finally:
-            with anyio.CancelScope(shield=True), suppress(TimeoutError):
-                with anyio.fail_after(_END_LIMIT):
-                    await self._end_turn(turn, failure)
+            with anyio.CancelScope(shield=True):
+                await self._end_turn(turn, failure)
             # Whatever happened above, the next turn must be able to start.
             if self._active is turn:
                 self._active = None
@@ -282,15 +282,13 @@ class Session:
         error = wire_error(failure) if failure and not interrupted else None
         duration = round((time.time() - turn.started) * 1000)
         try:
-            await self._close_items(turn)
-            for spoken in left_over:
-                await turn.take_in(spoken)
-            if interrupted and turn.token.reason != "shutdown":
-                await turn.remember((aborted_message(),))
-            await self.state.record([end_record(turn, status, error, duration)])
-        except RolloutError as problem:
+            with anyio.fail_after(_END_LIMIT):
+                await self._store_end(turn, left_over, end_record(turn, status, error, duration))
+        except (RolloutError, TimeoutError) as problem:
             _log.exception("the end of turn %s could not be stored", turn.turn_id)
-            status, error = "failed", error or wire_error(problem)
+            status, error = "failed", error or wire_error(_as_rollout_error(problem))
+            for item in self._open_items():
+                turn.drop_item(item)
         if error is not None:
             self.state.emit(ErrorNoted(error, will_retry=False), turn.turn_id)
         self._active = None
@@ -301,11 +299,19 @@ class Session:
         self.state.emit(TurnCompleted(ended), turn.turn_id)
         turn.ended.set()
 
-    async def _close_items(self, turn: Turn) -> None:
-        for item in self.state.transcript.open_items():
-            if item.get("status") == "inProgress":
-                item["status"] = "failed"
+    async def _store_end(self, turn: Turn, left_over: Sequence[Spoken], end: Record) -> None:
+        for item in self._open_items():
             await turn.complete_item(item)
+        for spoken in left_over:
+            await turn.take_in(spoken)
+        if turn.token.reason not in (None, "shutdown"):
+            await turn.remember((aborted_message(),))
+        await self.state.record([end])
+
+    def _open_items(self) -> list[Json]:
+        """Return what was begun and not finished, as it ends with its turn."""
+        items = self.state.transcript.open_items()
+        return [i | {"status": "failed"} if i.get("status") == "inProgress" else i for i in items]
 
     async def _store_start(self, turn: Turn) -> None:
         """Write down that the turn was accepted, before anybody is told so.
@@ -330,6 +336,12 @@ class Session:
             await self.state.record(start_records(turn, (*context, message)))
         self.state.history.append((*context, message))
         self.preview = self.preview or input_preview(list(turn.spoken.input))
+
+
+def _as_rollout_error(problem: RolloutError | TimeoutError) -> RolloutError:
+    if isinstance(problem, RolloutError):
+        return problem
+    return RolloutError(f"the end of the turn was not stored within {_END_LIMIT:.0f} s")
 
 
 def _nothing() -> None:

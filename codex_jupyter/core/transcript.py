@@ -77,7 +77,8 @@ class Transcript:
         elif isinstance(msg, TurnStarted):
             self._turns.append({**msg.turn, "items": []})
         elif isinstance(msg, TurnCompleted):
-            self._turns[-1] = {**msg.turn, "items": self._turns[-1]["items"]}
+            items = [i for i in self._turns[-1]["items"] if not i.get("abandoned")]
+            self._turns[-1] = {**msg.turn, "items": items}
             self._open.clear()
             self._place.clear()
 

@@ -55,17 +55,13 @@ class Spoken:
 
     def item(self) -> Json:
         """Return the thread item that shows it."""
-        content = [{**entry.wire(), **_elements(entry)} for entry in self.input]
+        content = [entry.wire() for entry in self.input]
         return {
             "type": "userMessage",
             "id": self.item_id,
             "clientId": self.client_message_id,
             "content": content,
         }
-
-
-def _elements(entry: UserInput) -> Json:
-    return {"text_elements": entry.text_elements} if entry.type == "text" else {}
 
 
 class Turn:

@@ -32,6 +32,8 @@ class CancelToken:
         self._reason: str | None = None
         self._scopes: dict[anyio.CancelScope, tuple[_Loop | None, int]] = {}
         self._children: WeakSet[CancelToken] = WeakSet()
+        self._parent: CancelToken | None = None
+        """Held so that a cancel from above reaches here even if nobody holds what is between."""
 
     @property
     def reason(self) -> str | None:
@@ -41,6 +43,7 @@ class CancelToken:
     def child(self) -> "CancelToken":
         """Return a token that is cancelled with this one, but not the other way round."""
         token = CancelToken()
+        token._parent = self
         with self._lock:
             self._children.add(token)
             reason = self._reason

@@ -12,7 +12,7 @@ from codex_jupyter.ids import ItemId, RequestId, ThreadId, TurnId
 __all__ = ["Answered", "AskedRequest", "Outcome", "Refused", "RequestBroker", "Withdrawn"]
 
 MAX_OPEN: Final = 20
-"""Requests of one tree that are shown at once; the rest wait in line (security note, C8)."""
+"""Requests of one tree that are shown at once; the rest wait in line: nobody reads more."""
 
 
 @dataclass(frozen=True, slots=True)

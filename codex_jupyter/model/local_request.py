@@ -8,14 +8,14 @@ from codex_jupyter.model.interface import ModelRequest
 
 __all__ = ["CONVERSATION_BYTES", "INSTRUCTIONS", "local_request"]
 
-INSTRUCTIONS: Final = "You are a helpful assistant. Answer briefly."
-"""In place of the real ones, which speak of tools this model does not have."""
+INSTRUCTIONS: Final = "You are a helpful assistant."
+"""In place of the real ones, which speak of tools this model does not have. It answers best so."""
 
-CONVERSATION_BYTES: Final = 6000
-"""UTF-8 bytes of all messages together, about 1500 tokens of English.
+CONVERSATION_BYTES: Final = 3000
+"""UTF-8 bytes of all messages together, about 700 tokens of English.
 
 No token of this model is shorter than a byte, so that the messages, the instruction and the
-longest answer fit into the window of 8192 tokens in every language.
+longest answer fit into the window of 4096 tokens in every language.
 """
 
 _MESSAGE_BYTES: Final = 16

@@ -76,7 +76,8 @@ def _resume(magic: Magic, rest: str) -> None:
     opened = resumed.open()
     magic.use(resumed)
     turns = opened["thread"]["turns"]
-    _say(f"Going on with {resumed.id} ({len(turns)} turns): {opened['thread']['preview'][:80]}")
+    preview = " ".join(opened["thread"]["preview"].split())[:80]
+    _say(f"Going on with {resumed.id} ({len(turns)} turns): {preview}")
 
 
 def _threads(magic: Magic, rest: str) -> None:

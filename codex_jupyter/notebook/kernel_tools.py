@@ -1,14 +1,14 @@
 """Tools that run in the user's kernel: Python, and looking at variables."""
 
 import ast
-import reprlib
 import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Final, TextIO
+
+from codex_jupyter.notebook.variables import inspect_variable, list_variables
 
 __all__ = ["KERNEL_TOOLS", "call_kernel_tool", "tool_specs"]
 
@@ -19,9 +19,6 @@ MAX_TEXT: Final = 200_000
 
 MAX_IMAGES: Final = 4
 _MAX_IMAGE_CHARS: Final = 6_000_000
-_MAX_VARIABLES: Final = 200
-_PREVIEW_CHARS: Final = 200
-_INSPECT_CHARS: Final = 4_000
 
 KERNEL_TOOLS: Final = ("run_python", "list_variables", "inspect_variable")
 
@@ -80,11 +77,11 @@ def call_kernel_tool(shell: Any, tool: str, arguments: Json) -> Json:
         case "run_python", {"code": str(code)}:
             return _run_python(shell, code)
         case "list_variables", _:
-            return _text(_list_variables(shell.user_ns))
+            return _text(list_variables(shell.user_ns))
         case "inspect_variable", {"name": str(name)}:
             if name not in shell.user_ns:
                 return _text(f"Error: there is no variable {name!r} in the kernel", success=False)
-            return _text(_inspect(name, shell.user_ns[name]))
+            return _text(inspect_variable(name, shell.user_ns[name]))
         case _:
             return _text(f"Error: {tool} does not take {sorted(arguments)}", success=False)
 
@@ -206,87 +203,6 @@ def _traceback(error: BaseException) -> str:
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(users)]
     lines += traceback.format_exception_only(error)
     return "".join(lines)
-
-
-def _list_variables(namespace: Json) -> str:
-    rows = [_row(name, value) for name, value in _own(namespace)[:_MAX_VARIABLES]]
-    hidden = len(_own(namespace)) - len(rows)
-    if not rows:
-        return "The kernel has no variables yet."
-    return "\n".join([*rows, *([f"… and {hidden} more"] if hidden else [])])
-
-
-def _own(namespace: Json) -> list[tuple[str, Any]]:
-    hidden = namespace.get("_ih") is not None
-    names = {"In", "Out", "exit", "quit", "get_ipython", "open"} if hidden else set[str]()
-    return sorted(
-        (name, value)
-        for name, value in namespace.items()
-        if not name.startswith("_") and name not in names and not isinstance(value, ModuleType)
-    )
-
-
-def _row(name: str, value: Any) -> str:
-    facts = " ".join(_facts(value))
-    return f"{name}: {facts} = {_preview(value, _PREVIEW_CHARS)}"
-
-
-def _inspect(name: str, value: Any) -> str:
-    doc = type(value).__doc__ if type(value).__module__ == "builtins" else None
-    lines = [f"{name}: {' '.join(_facts(value))}", _preview(value, _INSPECT_CHARS)]
-    return "\n".join(filter(None, [*lines, (doc or "").splitlines()[0] if doc else ""]))
-
-
-def _facts(value: Any) -> list[str]:
-    """Name type, shape, dtype and size, reading attributes of known libraries only."""
-    kind = type(value)
-    facts = [kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)]
-    if _is_known(kind):
-        for attribute in ("shape", "dtype"):
-            fact = getattr(value, attribute, None)
-            if fact is not None:
-                facts.append(f"{attribute}={fact}")
-    elif kind in _SIZED:
-        facts.append(f"len={len(value)}")
-    facts.append(f"{sys.getsizeof(value) if kind.__module__ == 'builtins' else 0} bytes")
-    return [fact for fact in facts if fact != "0 bytes"]
-
-
-_SIZED: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
-_PLAIN: Final = (*_SIZED, int, float, complex, bool, type(None))
-_KNOWN_ROOTS: Final = frozenset({"numpy", "pandas", "polars", "torch", "pyarrow"})
-
-
-def _preview(value: Any, limit: int) -> str:
-    """Show a value without running code of the user's: only known types are rendered."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return _bounded(limit).repr(value)[:limit]
-    if _is_known(kind):
-        return str(value)[:limit]
-    if callable(value) and hasattr(value, "__name__"):
-        return f"<{kind.__name__} {value.__name__}>"
-    return f"<{_full_name(kind)} object>"
-
-
-def _bounded(limit: int) -> reprlib.Repr:
-    shortened = _PlainRepr()
-    shortened.maxstring = shortened.maxother = shortened.maxlong = limit
-    shortened.maxlist = shortened.maxtuple = shortened.maxdict = max(6, limit // 20)
-    return shortened
-
-
-class _PlainRepr(reprlib.Repr):
-    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - reprlib's signature
-        return f"<{_full_name(type(x))}>"
-
-
-def _is_known(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in _KNOWN_ROOTS
-
-
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _schema(properties: Json, required: list[str]) -> Json:

@@ -69,9 +69,10 @@ class CodexMagics(Magics):
     def codex(self, line: str, cell: str) -> None:
         """Say the cell to the agent: %%codex [--model --approval --sandbox --cwd --thread …]."""
         with _one_line_errors():
-            asked = _cell_parser().parse_args(shlex.split(line))
+            asked = _cell_parser().parse_args(_words(line))
+            overrides = _overrides(asked)
             thread = self._thread_for(asked)
-            thread.say(cell, _overrides(asked), turn_id=asked.turn_id, quiet=asked.quiet)
+            thread.say(cell.rstrip("\n"), overrides, turn_id=asked.turn_id, quiet=asked.quiet)
 
     @line_magic("codex")
     def codex_line(self, line: str) -> None:
@@ -107,14 +108,17 @@ class CodexMagics(Magics):
         from codex_jupyter.notebook import threads  # noqa: PLC0415 - first use only
 
         _ = self.runtime
+        thread = self._thread
         if asked.thread is not None:
-            if self._thread is None or not self._thread.is_called(asked.thread):
-                self._thread = threads.thread(resume=asked.thread)
-        elif self._thread is None:
-            self._thread = threads.thread(
+            if thread is None or not thread.is_called(asked.thread):
+                thread = threads.thread(resume=asked.thread)
+        elif thread is None:
+            thread = threads.thread(
                 model=asked.model, approval=asked.approval, sandbox=asked.sandbox, cwd=asked.cwd
             )
-        return self._thread
+        thread.open()  # before it becomes the current one: a later cell must not trip over it
+        self._thread = thread
+        return thread
 
 
 class _one_line_errors:  # noqa: N801 - reads as a with statement
@@ -129,15 +133,22 @@ class _one_line_errors:  # noqa: N801 - reads as a with statement
             error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
 
 
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%%codex: {line.strip()!r} cannot be read: {error}") from None
+
+
 def _overrides(asked: argparse.Namespace) -> Json:
     """Return what the cell changes for its turn and the ones after it."""
-    from pathlib import Path  # noqa: PLC0415 - first use only
+    from codex_jupyter.notebook.threads import folder  # noqa: PLC0415 - first use only
 
     overrides: Json = {
         "model": asked.model,
         "approvalPolicy": asked.approval,
         "sandboxPolicy": {"type": _SANDBOXES[asked.sandbox]} if asked.sandbox else None,
-        "cwd": str(Path(asked.cwd).absolute()) if asked.cwd else None,
+        "cwd": folder(asked.cwd) if asked.cwd else None,
     }
     return {name: value for name, value in overrides.items() if value is not None}
 
@@ -152,4 +163,4 @@ def unload_ipython_extension(shell: Any) -> None:
     from codex_jupyter.notebook.runtime import get_runtime  # noqa: PLC0415 - rare
 
     del shell
-    get_runtime().close()
+    get_runtime().restart()

@@ -122,7 +122,9 @@ class KernelRuntime:
         """Let a turn ask questions and run kernel tools."""
         self._turns[handle.turn_id] = handle
         if on_approval is not None:
-            self._approvers[handle.turn_id] = on_approval
+            # What the callback prints belongs under the cell that runs now.
+            here = contextvars.copy_context()
+            self._approvers[handle.turn_id] = lambda request: here.copy().run(on_approval, request)
 
     def remove_turn(self, turn_id: str) -> None:
         """Forget a turn that has ended."""

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codex_jupyter.errors import CodexError, InvalidIdError, UsageError
+from codex_jupyter.flow.channels import Outbox
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
 from codex_jupyter.notebook.kernel_tools import tool_specs
-from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult
+from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, tell_in_one_line
 from codex_jupyter.notebook.runtime import KernelRuntime, get_runtime
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
 from codex_jupyter.notebook.turn_handle import TurnHandle
 from codex_jupyter.notebook.turn_state import TurnState
+from codex_jupyter.rpc import merge_deltas
 
-__all__ = ["Thread", "TurnEvent", "start", "thread"]
+__all__ = ["Thread", "TurnEvent", "folder", "start", "thread"]
 
 Json = dict[str, Any]
 Id = TypeVar("Id", bound=str)
@@ -47,7 +49,7 @@ class _Wishes:
             "model": self.model,
             "approvalPolicy": self.approval,
             "sandbox": self.sandbox,
-            "cwd": str(Path(self.cwd or ".").absolute()),
+            "cwd": self.cwd or str(Path.cwd()),
             "threadId": self.resume or self.thread_id,
         }
         params: Json = {name: value for name, value in named.items() if value is not None}
@@ -69,6 +71,8 @@ class Thread:
         self._wishes = wishes
         self._on_approval = on_approval
         self._opened: Json | None = None
+        self._opened_in: object = None
+        self._has_turns = False
         self._noticed = False
 
     def __repr__(self) -> str:
@@ -80,14 +84,16 @@ class Thread:
         return str(self.open()["thread"]["id"])
 
     def open(self) -> Json:
-        """Begin or resume the thread, once; return the server's answer.
+        """Begin or resume the thread, once for each core; return the server's answer.
 
         Raises:
             CodexError: It cannot be begun as asked, or there is no such thread.
         """
-        if self._opened is None:
+        core = self._runtime.core
+        if self._opened is None or self._opened_in is not core:
             method, params = self._opening()
             self._opened = self._runtime.call(lambda client: client.call(method, params))
+            self._opened_in = core
         return self._opened
 
     def run(self, text: str, *, turn_id: str | None = None, quiet: bool = False) -> TurnResult:
@@ -150,15 +156,16 @@ class Thread:
         """
         await self._open_async()
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+        queue = Outbox(merge_deltas)
         handle = self._prepare(text, turn_id=turn_id, quiet=True, overrides={})
-        handle.on_event = lambda method, params: _hand_over(loop, queue, TurnEvent(method, params))
+        handle.on_event = lambda method, params: _hand_over(loop, queue, method, params)
         self._begin(handle)
         waiting = asyncio.ensure_future(_problem_of(handle))
-        waiting.add_done_callback(lambda _: queue.put_nowait(None))
+        waiting.add_done_callback(lambda _: queue.close())
         try:
-            while (event := await queue.get()) is not None:
-                yield event
+            while told := await queue.take():
+                for event in told:
+                    yield TurnEvent(event["method"], event["params"])
             if (problem := await waiting) is not None:
                 raise self._for_task(problem)
         finally:
@@ -191,14 +198,20 @@ class Thread:
     def _opening(self) -> tuple[str, Json]:
         has_shell = self._runtime.shell is not None
         params = self._wishes.params(with_tools=has_shell)
+        if self._id is not None:  # the core was started anew, e.g. by `%codex use`
+            params["threadId"] = self._id
+            if self._has_turns:
+                return "thread/resume", {"threadId": self._id}
         return ("thread/resume" if self._wishes.resume is not None else "thread/start"), params
 
     async def _open_async(self) -> None:
-        if self._opened is None:
+        core = self._runtime.core
+        if self._opened is None or self._opened_in is not core:
             method, params = self._opening()
             self._opened = await self._runtime.call_async(
                 lambda client: client.call(method, params)
             )
+            self._opened_in = core
 
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
@@ -206,13 +219,14 @@ class Thread:
         return handle
 
     def _begin(self, handle: TurnHandle) -> None:
+        self._has_turns = True
         handle.start(on_end=lambda: self._runtime.remove_turn(handle.turn_id))
 
     def _prepare(
         self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json
     ) -> TurnHandle:
         if not text.strip():
-            raise UsageError("there is nothing to say: the prompt is empty")
+            raise _refusal("there is nothing to say: the prompt is empty")
         chosen = new_turn_id() if turn_id is None else _chosen("turn", turn_id, parse_turn_id)
         opened, thread_id, runtime = self.open(), self.id, self._runtime
         runtime.note_front_end()
@@ -279,9 +293,11 @@ def thread(  # noqa: PLR0913 - the settings of a thread
             own; returns ``accept``, ``acceptForSession``, ``decline`` or ``cancel``.
     """
     if id is not None and resume is not None:
-        raise UsageError("give `id` for a new thread or `resume` for a stored one, not both")
+        raise _refusal("give `id` for a new thread or `resume` for a stored one, not both")
     if (named := id or resume) is not None:
         _chosen("thread", named, parse_thread_id)
+    if cwd is not None:
+        cwd = folder(cwd)
     wishes = _Wishes(model, approval, sandbox, cwd, id, resume)
     return Thread(get_runtime(), wishes, on_approval)
 
@@ -296,14 +312,30 @@ def start(text: str, **settings: Any) -> TurnHandle:
     return thread(**settings).start(text)
 
 
+def folder(path: str) -> str:
+    """Return the absolute form of a folder a person named.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    found = Path(path).expanduser().absolute()
+    if not found.is_dir():
+        raise _refusal(f"there is no folder {path!r} to work in (looked for {found})")
+    return str(found)
+
+
 def _chosen(kind: str, text: str, parse: Callable[[str], Id]) -> Id:
     """Read an id a person chose; the parser's own words are for programs."""
     try:
         return parse(text)
     except InvalidIdError:
-        raise UsageError(
+        raise _refusal(
             f"{text!r} is not the id of a {kind}: an id is a UUID, e.g. {new_turn_id()}"
         ) from None
+
+
+def _refusal(sentence: str) -> BaseException:
+    return tell_in_one_line(UsageError(sentence))
 
 
 def _is_in_cell() -> bool:
@@ -326,7 +358,6 @@ async def _problem_of(handle: TurnHandle) -> BaseException | None:
     return None
 
 
-def _hand_over(
-    loop: asyncio.AbstractEventLoop, queue: "asyncio.Queue[TurnEvent | None]", event: TurnEvent
-) -> None:
-    loop.call_soon_threadsafe(queue.put_nowait, event)
+def _hand_over(loop: asyncio.AbstractEventLoop, queue: Outbox, method: str, params: Json) -> None:
+    """Queue an event on the reader's loop; deltas merge while the reader lags."""
+    loop.call_soon_threadsafe(queue.put, {"method": method, "params": params})

@@ -34,7 +34,9 @@ class TextInput(WireModel):
 
     type: Literal["text"] = "text"
     text: str
-    text_elements: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+    text_elements: list[dict[str, Any]] = Field(
+        default_factory=list[dict[str, Any]], alias="text_elements"
+    )
     """Kept in snake_case on the wire, as the original does."""
 
 

@@ -68,8 +68,13 @@ class FileChangeRequestApprovalParams(_OfItem):
     reason: str | None = None
     grant_root: str | None = None
     warning: str | None = None
+    """Ours: why this deserves a close look."""
+
     sandboxing: str | None = None
+    """Ours: what holds the change back, e.g. ``not sandboxed``."""
+
     digest: str | None = None
+    """Ours: SHA-256 of what will be written. An answer that names another does not count."""
 
 
 class ApprovalAnswer(WireModel):
@@ -81,6 +86,7 @@ class ApprovalAnswer(WireModel):
 
     decision: Any
     digest: str | None = None
+    """Ours: the digest of what the answering page showed; optional."""
 
 
 class UserInputOption(WireModel):

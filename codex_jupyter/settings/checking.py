@@ -16,7 +16,7 @@ _LARGEST = 2**63 - 1
 """TOML's integers have 64 bits; Python's parser reads longer ones."""
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
-_HEADLESS = r"deny|replay|fail|allow\s+\S.*"
+_HEADLESS = r"deny|fail|allow\s+\S.*"
 _BARE_KEY = r"[A-Za-z0-9_-]+"
 
 
@@ -122,7 +122,7 @@ def _expected(key: Key) -> str:
     if key.form == "variable":
         return "the name of an environment variable, not the key itself"
     if key.form == "headless":
-        return '"deny", "allow RULES", "replay" or "fail"'
+        return '"deny", "allow RULES" or "fail"'
     words = {
         "string": "a string" + (" that is not empty" if key.minimum else ""),
         "integer": "a whole number",

@@ -105,7 +105,7 @@ class Settings:
     """Words a second of the offline model; 0 is without delay."""
 
     headless: str | None = None
-    """The policy where nobody can answer: ``deny``, ``allow RULES``, ``replay`` or ``fail``."""
+    """The policy where nobody can answer: ``deny``, ``allow RULES`` or ``fail``."""
 
     warnings: tuple[str, ...] = ()
     """Sentences to show once: unknown keys with the nearest known name, damaged choices."""

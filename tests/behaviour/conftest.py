@@ -34,14 +34,10 @@ class Lab:
     def serving(self, *overrides: str) -> AbstractAsyncContextManager[AppServer]:
         return serving(self.home, *overrides)
 
-    def connect(
-        self, server: AppServer, **capabilities: Any
-    ) -> AbstractAsyncContextManager[Talk]:
+    def connect(self, server: AppServer, **capabilities: Any) -> AbstractAsyncContextManager[Talk]:
         return connect(server, **capabilities)
 
-    def stdio(
-        self, *options: str, **capabilities: Any
-    ) -> AbstractAsyncContextManager[StdioServer]:
+    def stdio(self, *options: str, **capabilities: Any) -> AbstractAsyncContextManager[StdioServer]:
         return start_stdio(self.home, *options, **capabilities)
 
 

@@ -1,4 +1,4 @@
-"""A client that writes down every message in order and checks each against the protocol's models."""
+"""A client that writes down every message in order and checks it against the models."""
 
 import subprocess
 import sys
@@ -63,10 +63,20 @@ class Talk:
         self._news = anyio.Event()
         self.heard: list[Json] = []
         self.ended = anyio.Event()
+        self._hearing = anyio.Event()
+        self._hearing.set()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the stream until `read_on`."""
+        self._hearing = anyio.Event()
+
+    def read_on(self) -> None:
+        self._hearing.set()
 
     async def listen(self) -> None:
         try:
             while True:
+                await self._hearing.wait()
                 for message in await self._streams.receive():
                     assert not isinstance(message, Garbage), message
                     self._check(message)
@@ -325,7 +335,7 @@ class StdioServer:
     async def wait(self) -> int:
         """Wait for the end of the process and return its exit status."""
         with anyio.fail_after(LIMIT):
-            while (code := self.process.poll()) is None:
+            while (code := self.process.poll()) is None:  # noqa: ASYNC110 - no event tells it
                 await anyio.sleep(0.01)
         return code
 
@@ -343,7 +353,7 @@ async def start_stdio(
     **capabilities: Any,
 ) -> AsyncGenerator[StdioServer]:
     """Run ``codex-jupyter app-server`` and talk to it over its pipes; killed at the end."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - its pipes are read on the loop
         [sys.executable, "-m", "codex_jupyter.cli", *options, "app-server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -189,9 +189,7 @@ async def test_full_access_alone_still_asks(lab: Lab, talk: Talk) -> None:
     await talk.asked(COMMAND)
 
 
-async def test_two_approvals_are_open_at_once_and_answered_in_reverse(
-    lab: Lab, talk: Talk
-) -> None:
+async def test_two_approvals_are_open_at_once_and_answered_in_reverse(lab: Lab, talk: Talk) -> None:
     lab.fake.add(touch("one", "c1") + touch("two", "c2"), say("ok"))
     turn_id = await talk.start_turn(await talk.start_thread(lab.workspace))
     await talk.asked(n=2)

@@ -114,9 +114,7 @@ async def test_two_threads_may_use_one_turn_id_and_a_thread_its_own(lab: Lab, ta
     [{"input": []}, {"cwd": "not/absolute"}, {"model": 7}, {"approvalPolicy": "perhaps"}],
     ids=str,
 )
-async def test_a_refused_start_leaves_the_turn_id_free(
-    lab: Lab, talk: Talk, wrong: Json
-) -> None:
+async def test_a_refused_start_leaves_the_turn_id_free(lab: Lab, talk: Talk, wrong: Json) -> None:
     lab.fake.add(say("ok"))
     thread_id = await talk.start_thread(lab.workspace)
     params = turn_params(thread_id, model="other-model")
@@ -136,7 +134,7 @@ async def test_two_starts_at_once_with_one_turn_id_start_one_turn(lab: Lab, talk
             await talk.response(message["id"])
             won += 1
         except RefusedError as error:
-            assert error.data["id"] == ONE
+            assert error.data["id"] == ONE  # noqa: PT017 - one of five succeeds
     assert won == 1
     await talk.turn_end(ONE)
     assert len(lab.fake.requests) == 1
@@ -182,9 +180,7 @@ async def test_the_id_of_a_thread_that_never_spoke_is_free_after_a_restart(lab: 
     ],
     ids=str,
 )
-async def test_a_refused_start_leaves_the_thread_id_free(
-    lab: Lab, talk: Talk, wrong: Json
-) -> None:
+async def test_a_refused_start_leaves_the_thread_id_free(lab: Lab, talk: Talk, wrong: Json) -> None:
     params: Json = {"threadId": ONE, "cwd": str(lab.workspace)}
     assert (await talk.refused("thread/start", {**params, **wrong})).code == -32600
     await talk.ask("thread/start", params)

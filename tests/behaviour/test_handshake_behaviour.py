@@ -104,15 +104,14 @@ async def test_dynamic_tools_need_the_experimental_capability(lab: Lab) -> None:
 async def test_a_connection_may_opt_out_of_notifications(lab: Lab) -> None:
     lab.fake.add(say("a b c", deltas=3))
     unwanted = ["item/agentMessage/delta", "thread/started", "no/such/method"]
-    async with lab.serving() as server:
-        async with (
-            connect(server, optOutNotificationMethods=unwanted) as quiet,
-            connect(server) as other,
-        ):
-            await quiet.turn(await quiet.start_thread(lab.workspace))
-            assert not set(unwanted) & set(quiet.methods())
-            assert "item/completed" in quiet.methods()
-            await other.told("thread/started")
+    async with (
+        lab.serving() as server, connect(server, optOutNotificationMethods=unwanted) as quiet,
+        connect(server) as other,
+    ):
+        await quiet.turn(await quiet.start_thread(lab.workspace))
+        assert not set(unwanted) & set(quiet.methods())
+        assert "item/completed" in quiet.methods()
+        await other.told("thread/started")
 
 
 async def test_a_warning_of_the_configuration_is_told_to_each_connection(lab: Lab) -> None:

@@ -198,7 +198,12 @@ async def test_with_the_id_of_another_turn(lab: Lab, talk: Talk) -> None:
 async def test_with_another_spelling_of_the_id(lab: Lab, talk: Talk) -> None:
     lab.fake.add(*[say("never").hang(after=2)] * 4)
     thread_id = await talk.start_thread(lab.workspace)
-    for spell in (str.upper, lambda i: UUID(i).hex, lambda i: f"{{{i}}}", lambda i: f"urn:uuid:{i}"):
+    for spell in (
+        str.upper,
+        lambda i: UUID(i).hex,
+        lambda i: f"{{{i}}}",
+        lambda i: f"urn:uuid:{i}",
+    ):
         turn_id = await talk.start_turn(thread_id)
         await interrupt(talk, spell(thread_id), spell(turn_id))
         assert (await talk.turn_end(turn_id))["status"] == "interrupted"

@@ -87,9 +87,7 @@ async def test_steering_needs_an_active_turn(lab: Lab, talk: Talk) -> None:
         ({"expectedTurnId": "odd"}, "expected active turn id `odd` but found `{0}`"),
     ],
 )
-async def test_refused_steering_says_why(
-    lab: Lab, talk: Talk, changed: Json, message: str
-) -> None:
+async def test_refused_steering_says_why(lab: Lab, talk: Talk, changed: Json, message: str) -> None:
     thread_id, turn_id = await waiting_turn(lab, talk)
     params: Json = {"threadId": thread_id, "expectedTurnId": turn_id, "input": [text("x")]}
     refusal = await talk.refused("turn/steer", {**params, **changed})

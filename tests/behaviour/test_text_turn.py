@@ -82,9 +82,7 @@ async def test_reasoning_is_told_in_parts(lab: Lab, talk: Talk) -> None:
 
 
 async def test_usage_is_summed_over_the_responses_of_a_thread(lab: Lab, talk: Talk) -> None:
-    lab.fake.add(
-        say("a").with_usage(100, 10, cached=40, reasoning=3), say("b").with_usage(200, 20)
-    )
+    lab.fake.add(say("a").with_usage(100, 10, cached=40, reasoning=3), say("b").with_usage(200, 20))
     thread_id = await talk.start_thread(lab.workspace)
     await talk.turn(thread_id)
     await talk.turn(thread_id)

@@ -65,7 +65,9 @@ async def test_parallel_calls_run_side_by_side_and_answer_in_order(lab: Lab, tal
     # Each half waits for the other: one after the other they would never end.
     lab.fake.add(
         call(**shell(f"mkfifo {pipe}.a {pipe}.b; echo 1 > {pipe}.a; cat {pipe}.b", "c1"))
-        + call(**shell(f"until [ -p {pipe}.b ]; do :; done; cat {pipe}.a; echo 2 > {pipe}.b", "c2")),
+        + call(
+            **shell(f"until [ -p {pipe}.b ]; do :; done; cat {pipe}.a; echo 2 > {pipe}.b", "c2")
+        ),
         say("both"),
     )
     turn = await talk.turn(await talk.start_thread(lab.workspace))

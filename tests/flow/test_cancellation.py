@@ -165,22 +165,6 @@ async def test_a_token_may_be_used_on_several_loops_at_once() -> None:
     assert results == [here.cancelled_caught] == [True]
 
 
-async def test_a_loop_that_has_closed_is_no_trouble() -> None:
-    token = CancelToken()
-
-    async def leave_open() -> None:
-        scope = token.scope()
-        scope.__enter__()
-        abandoned.append(scope)
-
-    abandoned: list[object] = []
-    thread = threading.Thread(target=anyio.run, args=(leave_open,))
-    thread.start()
-    thread.join()
-    token.cancel("stop")
-    assert token.reason == "stop"
-
-
 async def test_a_child_that_nobody_holds_is_forgotten() -> None:
     root = CancelToken()
     child = weakref.ref(root.child())

@@ -191,7 +191,9 @@ def test_nothing_else_merges(other: Message) -> None:
 
 def test_parts_of_a_reasoning_item_stay_apart() -> None:
     method = "item/reasoning/summaryTextDelta"
-    assert merge_deltas(delta("a", method, summaryIndex=0), delta("b", method, summaryIndex=1)) is None
+    assert (
+        merge_deltas(delta("a", method, summaryIndex=0), delta("b", method, summaryIndex=1)) is None
+    )
     assert merge_deltas(delta("a", method, summaryIndex=1), delta("b", method, summaryIndex=1))
 
 

@@ -165,7 +165,7 @@ def test_the_users_history_and_counts_stay_the_users(kernel: Kernel, model: Mode
     before = int(kernel.execute("len(In)").result)
     run_python(kernel, model, "7 * 6")
     assert int(kernel.execute("len(In)").result) == before + 2
-    assert kernel.execute("'7 * 6' in str(In)").result == "False"
+    assert kernel.execute("'7 * 6' in str(In[:-1])").result == "False"
 
 
 def test_python_asks_and_looking_at_variables_does_not(kernel: Kernel, model: Model) -> None:
@@ -209,13 +209,9 @@ class SpyFunction:
     def __name__(self): calls.append("name"); return "spy"
 class SpyMeta(type):
     def __repr__(cls): calls.append("meta"); return "meta"
-    @property
-    def __name__(cls): calls.append("metaname"); return "meta"
-    @property
-    def __qualname__(cls): calls.append("metaqualname"); return "meta"
-    @property
-    def __module__(cls): calls.append("metamodule"); return "pandas"
-    def __getattribute__(cls, name): calls.append("meta." + name); return type.__getattribute__(cls, name)
+    def __getattribute__(cls, name):
+        calls.append("meta." + name)
+        return type.__getattribute__(cls, name)
     def __eq__(cls, other): calls.append("metaeq"); return True
     __hash__ = type.__hash__
 class SpyOfMeta(metaclass=SpyMeta):
@@ -224,6 +220,11 @@ class Fake:
     __module__ = "pandas.core.frame"
     def __str__(self): calls.append("fake"); return "fake"
     __repr__ = __str__
+class list2(list):
+    def __iter__(self): calls.append("iter"); return iter([])
+list2.__name__ = list2.__qualname__ = "list"
+class Swollen(int):
+    __repr__ = Spy.__repr__
 spy, nested, sub, function = Spy(), [Spy(), {"k": Spy()}], SpyDict(a=1), SpyFunction()
 of_meta, fake = SpyOfMeta(), Fake()
 class Key:
@@ -231,12 +232,20 @@ class Key:
     def __lt__(self, other): calls.append("lt"); return True
     __repr__ = Spy.__repr__
 keys, keyed = {Key(), Key()}, {Key(): 1, 2: 3}
+subs = [list2([1]), Swollen(3)]
+try:
+    import numpy as np, pandas as pd
+    array, frame = np.array([Key(), 1], dtype=object), pd.DataFrame({"a": [Key()], "b": ["t"]})
+    listed, series = pd.Series([[Key()]]), pd.Series([1], index=[Key()])
+except ImportError:
+    array = frame = listed = series = None
 calls.clear()
 """
 
 
 def test_looking_at_variables_runs_no_code_of_the_users(kernel: Kernel, model: Model) -> None:
-    names = ["spy", "nested", "sub", "function", "of_meta", "fake", "keys", "keyed", "Spy", "Fake"]
+    names = ["spy", "nested", "sub", "function", "of_meta", "fake", "keys", "keyed", "subs"]
+    names += ["array", "frame", "listed", "series", "Spy", "Fake"]
     assert kernel.execute(SPIES).traceback == []
     looks = [call("inspect_variable", {"name": name}) for name in [*names, "SpyOfMeta"]]
     model.will(call("list_variables", {}), *looks, say("Done."))
@@ -247,7 +256,7 @@ def test_looking_at_variables_runs_no_code_of_the_users(kernel: Kernel, model: M
         for entry in model.requests[-1]["input"]
         if entry["type"] == "function_call_output"
     )
-    assert all(f"{name}: " in listed for name in names[:8])
+    assert all(f"{name}: " in listed for name in names[:9])
 
 
 def test_variables_of_known_libraries_show_shape_and_content(kernel: Kernel, model: Model) -> None:
@@ -293,7 +302,7 @@ def test_wrong_arguments_are_told_to_the_model(
 ) -> None:
     model.will(call(tool, arguments), say("Done."))
     assert kernel.execute("%%codex\nGo.").traceback == []
-    assert "error" in told(model).lower()
+    assert "error" in told(model).lower() or "failed to parse" in told(model)
     assert len(model.requests) == 2
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not installed")
+
 from playwright.sync_api import Browser
 
 from tests.ui.lab import Notebook, chromium, lab_server
