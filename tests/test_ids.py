@@ -87,8 +87,8 @@ LAX = [
     f" {SAMPLE}",
     f"{SAMPLE} ",
     f"{SAMPLE}\n",
-    SAMPLE.replace("4", "４"),
-    SAMPLE.replace("4", "٤"),
+    SAMPLE.replace("4", "\uff14"),
+    SAMPLE.replace("4", "\u0664"),
     f"{SAMPLE}\0",
 ]
 
@@ -121,7 +121,7 @@ def test_a_refusal_says_what_is_wrong_in_the_known_words(text: str, problem: str
         parse_thread_id(text)
     assert str(caught.value).startswith("invalid thread id: ")
     assert problem in str(caught.value)
-    with pytest.raises(InvalidIdError, match="^invalid turn id: "):
+    with pytest.raises(InvalidIdError, match=r"^invalid turn id: "):
         parse_turn_id(text)
 
 

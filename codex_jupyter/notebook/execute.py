@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -38,14 +39,15 @@ def execute_notebook(
         0 if every cell ran, 1 if one failed; what ran until then is written all the same.
 
     Raises:
-        UsageError: The notebook cannot be read.
+        UsageError: The notebook cannot be read, the folder cannot be made, or there is no such
+            kernel.
     """
     folder = out or Path("out")
-    folder.mkdir(parents=True, exist_ok=True)
+    run = _read(notebook)
     try:
-        run = nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{notebook} cannot be read as a notebook: {error}") from None
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {folder} for the results cannot be made: {error}") from None
     client = NotebookClient(
         run,
         timeout=int(timeout),
@@ -61,12 +63,25 @@ def execute_notebook(
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         failed = True
         _write_out(f"\n{notebook.name} stopped: {_last_line(str(error))}")
+    except NoSuchKernel as error:
+        raise UsageError(
+            f"there is no kernel {error.name!r} here; `jupyter kernelspec list` names those there "
+            "are, and --kernel chooses one"
+        ) from None
     done = folder / notebook.name
     nbformat.write(run, done)
     _write_out(f"\nnotebook: {done}")
     if html:
         _write_out(f"page:     {_write_page(run, done.with_suffix('.html'))}")
     return int(failed)
+
+
+def _read(notebook: Path) -> Any:
+    try:
+        return nbformat.read(notebook, as_version=4)
+    except Exception as error:  # noqa: BLE001 - what is no notebook breaks its reader in many ways
+        problem = str(error).partition("\n")[0] or type(error).__name__
+        raise UsageError(f"{notebook} cannot be read as a notebook: {problem}") from None
 
 
 def _print_cell(cell: Json, **_: object) -> None:

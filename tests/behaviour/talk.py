@@ -335,7 +335,7 @@ class StdioServer:
     async def wait(self) -> int:
         """Wait for the end of the process and return its exit status."""
         with anyio.fail_after(LIMIT):
-            while (code := self.process.poll()) is None:  # noqa: ASYNC110 - no event tells it
+            while (code := self.process.poll()) is None:
                 await anyio.sleep(0.01)
         return code
 
@@ -353,7 +353,7 @@ async def start_stdio(
     **capabilities: Any,
 ) -> AsyncGenerator[StdioServer]:
     """Run ``codex-jupyter app-server`` and talk to it over its pipes; killed at the end."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - its pipes are read on the loop
+    process = subprocess.Popen(
         [sys.executable, "-m", "codex_jupyter.cli", *options, "app-server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -235,6 +235,7 @@ async def test_more_approvals_than_are_shown_at_once_wait_in_line(lab: Lab, talk
     assert len(talk.requests()) == 20
     await talk.answer(talk.requests()[3], {"decision": "accept"})
     await talk.asked(n=21)
+    await talk.until(lambda m: "exitCode" in str(m) and m.get("method") == "item/completed")
     await talk.ask("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
     assert (await talk.turn_end(turn_id))["status"] == "interrupted"
     asked = {request["id"] for request in talk.requests()}

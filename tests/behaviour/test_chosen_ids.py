@@ -134,7 +134,7 @@ async def test_two_starts_at_once_with_one_turn_id_start_one_turn(lab: Lab, talk
             await talk.response(message["id"])
             won += 1
         except RefusedError as error:
-            assert error.data["id"] == ONE  # noqa: PT017 - one of five succeeds
+            assert error.data["id"] == ONE
     assert won == 1
     await talk.turn_end(ONE)
     assert len(lab.fake.requests) == 1

@@ -105,7 +105,8 @@ async def test_a_connection_may_opt_out_of_notifications(lab: Lab) -> None:
     lab.fake.add(say("a b c", deltas=3))
     unwanted = ["item/agentMessage/delta", "thread/started", "no/such/method"]
     async with (
-        lab.serving() as server, connect(server, optOutNotificationMethods=unwanted) as quiet,
+        lab.serving() as server,
+        connect(server, optOutNotificationMethods=unwanted) as quiet,
         connect(server) as other,
     ):
         await quiet.turn(await quiet.start_thread(lab.workspace))

@@ -142,6 +142,16 @@ async def test_nothing_but_the_protocol_reaches_standard_output(lab: Lab) -> Non
         assert rest == b""
 
 
+def run_to_its_end(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "codex_jupyter.cli", *arguments],
+        input=b"",
+        capture_output=True,
+        env=environment(lab.home),
+        timeout=10,
+    )
+
+
 async def test_options_win_over_the_file(lab: Lab) -> None:
     lab.fake.add(say("ok"))
     options = ("-c", "model=from-option", "--config", 'approval_policy="untrusted"')
@@ -168,13 +178,7 @@ async def test_a_mistake_in_the_configuration_is_one_message(
     lab: Lab, config: str, options: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     (lab.home / "config.toml").write_bytes(config.encode("latin-1"))
-    done = subprocess.run(
-        [sys.executable, "-m", "codex_jupyter.cli", *options, "app-server"],
-        input=b"",
-        capture_output=True,
-        env=environment(lab.home),
-        timeout=10,
-    )
+    done = run_to_its_end(lab, *options, "app-server")
     told = done.stderr.decode()
     assert done.returncode == 2
     assert done.stdout == b""
@@ -184,13 +188,7 @@ async def test_a_mistake_in_the_configuration_is_one_message(
 
 
 async def test_a_listen_address_that_is_not_known_is_refused(lab: Lab) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "codex_jupyter.cli", "app-server", "--listen", "ws://x"],
-        input=b"",
-        capture_output=True,
-        env=environment(lab.home),
-        timeout=10,
-    )
+    done = run_to_its_end(lab, "app-server", "--listen", "ws://x")
     assert done.returncode == 2
     assert b"stdio://" in done.stderr
     assert done.stdout == b""

@@ -89,7 +89,7 @@ async def test_calls_that_share_an_id_are_told_apart(lab: Lab, talk: Talk) -> No
     assert [o["output"].split()[-1] for o in sent if "output" in o] == ["first", "second"]
 
 
-async def test_a_patch_changes_files_and_shows_the_diff(lab: Lab, talk: Talk) -> None:
+async def test_a_patch_changes_files_and_shows_the_diff(lab: Lab) -> None:
     lab.configure(
         'approval_policy = "never"', 'sandbox_mode = "danger-full-access"', freeform_tools=True
     )

@@ -132,7 +132,8 @@ async def test_a_turn_streams_up_to_its_end_and_nothing_of_other_turns() -> None
     started = {"turn": {"id": "u"}}
     async with (
         served(**{"turn/start": started}) as (server, streams),
-        CodexClient.open(streams) as client,client.turn("t", {"input": []}) as stream
+        CodexClient.open(streams) as client,
+        client.turn("t", {"input": []}) as stream,
     ):
         assert server.asked[-1] == ("turn/start", {"threadId": "t", "input": []})
         server.say("item/started", threadId="t", turnId="u", item={})
@@ -171,12 +172,15 @@ async def test_a_stream_whose_connection_ends_says_so() -> None:
 
 
 async def test_a_stream_whose_connection_ends_after_the_turn_is_whole() -> None:
-    async with served(**{"turn/start": {"turn": {"id": "u"}}}) as (server, streams):
-        async with CodexClient.open(streams) as client, client.turn("t", {}) as stream:
-            server.say("turn/completed", threadId="t", turn={"id": "u"})
-            await settle()
-            await streams.aclose()
-            assert [method async for method, _ in stream] == ["turn/completed"]
+    async with (
+        served(**{"turn/start": {"turn": {"id": "u"}}}) as (server, streams),
+        CodexClient.open(streams) as client,
+        client.turn("t", {}) as stream,
+    ):
+        server.say("turn/completed", threadId="t", turn={"id": "u"})
+        await settle()
+        await streams.aclose()
+        assert [method async for method, _ in stream] == ["turn/completed"]
 
 
 async def test_a_stream_that_nobody_reads_breaks_off_and_harms_nobody_else() -> None:

@@ -90,8 +90,8 @@ class Bench:
             while not is_true():
                 await self._news.wait()
 
-    async def start(self, **overrides: str) -> TurnId:
-        op = UserTurn((TextInput(text="hi"),), TurnOverrides(**overrides))
+    async def start(self) -> TurnId:
+        op = UserTurn((TextInput(text="hi"),))
         accepted = await self.session.submit(Submission(new_turn_id(), op, chosen_by_caller=False))
         accepted.start()
         return accepted.turn_id
@@ -106,7 +106,7 @@ class Bench:
 @pytest.fixture
 async def open_bench(tmp_path: Path) -> Any:
     @asynccontextmanager
-    async def bench(disk: FaultyDisk, *answers: Answer, **policy: str) -> AsyncGenerator[Bench]:
+    async def bench(disk: FaultyDisk, *answers: Answer, **policy: Any) -> AsyncGenerator[Bench]:
         home, workspace = tmp_path / "home", tmp_path / "workspace"
         workspace.mkdir(exist_ok=True)
         async with FakeModel(answers) as fake:

@@ -72,13 +72,13 @@ def is_alive(pid: int) -> bool:
 
 async def until_dead(pid: int) -> None:
     with anyio.fail_after(5):
-        while is_alive(pid):  # noqa: ASYNC110 - of another process
+        while is_alive(pid):
             await anyio.sleep(0.01)
 
 
 async def until_started(folder: Path) -> int:
     with anyio.fail_after(5):
-        while not starts(folder):  # noqa: ASYNC110 - of another process
+        while not starts(folder):
             await anyio.sleep(0.01)
     return starts(folder)[0]
 
@@ -296,7 +296,7 @@ anyio.run(main)
 
 @pytest.mark.parametrize("copied", ["", "fork"], ids=["alone", "survived by a fork"])
 async def test_the_engine_dies_with_its_parent(folder: Path, copied: str):
-    parent = subprocess.Popen(  # noqa: ASYNC220 - milliseconds, and nothing else to do
+    parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(folder), copied], stdout=subprocess.PIPE
     )
     copy = 0

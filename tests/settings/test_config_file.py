@@ -141,7 +141,7 @@ def test_broken_toml_is_refused_with_its_line(text: str, line: int) -> None:
         ("offline_pace = nan", 1, "offline_pace", "must be a number, at least 0"),
         ("model_context_window = 99999999999999999999", 1, "model_context_window", "whole number"),
         ("model = 2020-01-01", 1, "model", "it is a date or time"),
-        ('headless = "allow"', 1, "headless", '"deny", "allow RULES", "replay" or "fail"'),
+        ('headless = "allow"', 1, "headless", '"deny", "allow RULES" or "fail"'),
     ],
 )
 def test_a_wrong_value_is_refused_with_line_key_and_what_is_allowed(
