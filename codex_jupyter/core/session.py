@@ -162,8 +162,9 @@ class Session:
             if submission.chosen_by_caller:
                 if active.turn_id == submission.id:
                     raise DuplicateIdError("turn", submission.id, "inProgress")
-                raise TurnConflictError(submission.id, active.turn_id)
-            if active.steer(spoken):
+                if not active.is_leaving:
+                    raise TurnConflictError(submission.id, active.turn_id)
+            elif active.steer(spoken):
                 return Accepted(active.turn_id, steered=True, start=_nothing)
             await active.ended.wait()
         if submission.id in self._used_turn_ids:

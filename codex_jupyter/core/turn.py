@@ -106,9 +106,14 @@ class Turn:
         """Whether its end is decided."""
         return self._closed
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was stopped or its end is decided, so that the next turn only has to wait."""
+        return self._closed or self.token.reason is not None
+
     def steer(self, spoken: Spoken) -> bool:
         """Take more input into the turn; ``False`` if its end is decided already."""
-        if self._closed or self.token.reason is not None:
+        if self.is_leaving:
             return False
         self._steered.append(spoken)
         return True

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from codex_jupyter._version import __version__
@@ -9,7 +10,7 @@ from codex_jupyter.core.instructions import TURN_ABORTED
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.protocol.requests import DynamicToolSpec
-from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.records import Record, timestamp_text
 
 __all__ = [
     "aborted_message",
@@ -28,7 +29,7 @@ def session_meta(turn: Turn, created_at: float, tools: Sequence[DynamicToolSpec]
     """Return the first line of a rollout."""
     return {
         "id": turn.thread_id,
-        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created_at)),
+        "timestamp": timestamp_text(datetime.fromtimestamp(created_at, UTC)),
         "cwd": str(turn.workspace),
         "originator": "codex_jupyter",
         "cli_version": __version__,

@@ -39,7 +39,7 @@ class Provider:
     """For people."""
 
     kind: Literal["http", "offline", "local"] = "http"
-    """A server; the built-in scripted model; a small model that runs in this process."""
+    """A server; the built-in scripted model; a small model that runs in a child process."""
 
     base_url: str | None = field(default=None, repr=False)
     """Without a slash at the end; the wire's path (``/responses``) is appended. For ``http`` only.

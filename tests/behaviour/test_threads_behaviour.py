@@ -302,9 +302,10 @@ async def test_an_ephemeral_thread_leaves_no_file(lab: Lab, talk: Talk) -> None:
 async def test_threads_are_listed_in_pages_newest_first(lab: Lab) -> None:
     lab.fake.add(*[say("ok")] * 5)
     async with lab.serving() as server, connect(server) as talk:
-        made = [await talk.start_thread(lab.workspace) for _ in range(5)]
-        for n, thread_id in enumerate(made):
-            await talk.turn(thread_id, f"question {n}")
+        made: list[str] = []
+        for n in range(5):
+            made.append(await talk.start_thread(lab.workspace))
+            await talk.turn(made[-1], f"question {n}")
         seen: list[Any] = []
         cursor = None
         for _ in range(3):

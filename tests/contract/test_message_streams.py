@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jupyter.protocol.jsonrpc import Garbage, Message, decode, encode
@@ -16,6 +16,8 @@ from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.transports import stdio
 from codex_jupyter.transports.stdio import StdioStreams
 from codex_jupyter.transports.streams import memory_pair
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 pytestmark = pytest.mark.anyio
 
@@ -304,6 +306,7 @@ json_values = st.recursive(
 )
 
 
+@patient
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_encoding_is_one_line_that_decodes_to_the_same(message: Message) -> None:
     line = encode(message)
@@ -318,7 +321,7 @@ def test_what_json_cannot_say_still_encodes() -> None:
     } or b"\\ud800" in encode({"text": "lone \ud800"})
 
 
-@settings(max_examples=50)
+@patient
 @given(
     st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=8), max_size=2), max_size=8),
     st.lists(st.integers(1, 40), min_size=1),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jupyter.core.history import History, user_message
@@ -17,6 +17,8 @@ from codex_jupyter.protocol.items import (
     SkillInput,
     TextInput,
 )
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Json = dict[str, Any]
 
@@ -97,6 +99,7 @@ def test_a_lost_output_is_not_taken_from_a_later_call_of_the_same_id() -> None:
     assert history.prompt()[-1] == gave("a", "aborted")
 
 
+@patient
 @given(
     st.lists(
         st.one_of(

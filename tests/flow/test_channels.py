@@ -4,11 +4,13 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jupyter.flow.channels import Outbox, OutboxOverflowError, rough_size
 from codex_jupyter.rpc import merge_deltas
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +70,7 @@ async def test_what_was_taken_is_not_merged_into() -> None:
     assert await outbox.take() == [{"key": "a", "text": "2"}]
 
 
+@patient
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.text(max_size=3))), st.data())
 def test_merging_loses_and_reorders_nothing(
     messages: list[tuple[str, str]], data: st.DataObject
@@ -143,6 +146,7 @@ async def test_merged_bytes_count_too() -> None:
             outbox.put({"key": "a", "text": "x" * 100})
 
 
+@patient
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(alphabet="abc", max_size=20),

@@ -255,6 +255,22 @@ async def test_an_engine_that_reports_something_else_is_refused():
     await engine.aclose()
 
 
+async def test_closing_an_engine_ends_its_process():
+    engine = EngineProcess([sys.executable, "-c", "import time; time.sleep(60)"], None)
+    await engine.aclose()
+    assert engine.has_ended
+
+
+async def test_the_engine_ends_when_its_stdin_does(folder: Path):
+    async with local_model(folder) as model:
+        await answer(model)
+        engine = model._engine
+        assert engine is not None
+        assert engine._stdin is not None
+        engine._stdin.close()
+        assert await engine.ended_within(5)
+
+
 async def test_a_command_that_does_not_exist_is_a_model_error():
     with pytest.raises(ModelError, match="could not be started"):
         EngineProcess(["/nowhere/engine"], None)

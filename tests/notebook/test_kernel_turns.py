@@ -11,6 +11,10 @@ from tests.notebook.kernel_driver import TURN_MIME, WIDGET_MIME, Kernel
 
 pytestmark = pytest.mark.notebook
 
+KNOWN_TURNS = """
+from codex_jupyter.notebook.runtime import get_runtime
+len(get_runtime()._turns)
+"""
 STATIC = {TURN_MIME, "text/markdown", "text/html", "text/plain"}
 
 
@@ -96,6 +100,7 @@ print("".join(e.params["delta"] for e in events if e.method == "item/agentMessag
 print((await thread.arun("And now?")).text)
 """
     )
+    assert kernel.execute(KNOWN_TURNS).result == "0"
     assert run.traceback == []
     assert run.stdout == "turn/started turn/completed completed\nOne two three.\nFine.\n"
 
@@ -157,12 +162,15 @@ def test_a_background_turn_nobody_waits_for_ends_as_a_static_output(
     kernel.wait_until(lambda: set(kernel.turns()[-1]) == STATIC)
     assert kernel.turn()["status"] == "completed"
     assert kernel.execute("handle.done").result == "True"
-    assert (
-        kernel.execute(
-            "from codex_jupyter.notebook.runtime import get_runtime\nlen(get_runtime()._turns)"
-        ).result
-        == "0"
-    )
+    assert kernel.execute(KNOWN_TURNS).result == "0"
+
+
+def test_stopping_a_turn_that_has_ended_changes_nothing(kernel: Kernel, model: Model) -> None:
+    model.will(say("Done."))
+    kernel.execute('import codex_jupyter\nhandle = codex_jupyter.start("Go.")')
+    kernel.wait_until(lambda: kernel.execute("handle.done").result == "True")
+    kernel.execute("handle.interrupt()")
+    assert kernel.execute("handle.result().status").result == "'completed'"
 
 
 def test_a_turn_gets_the_id_that_was_chosen_for_it_once(kernel: Kernel, model: Model) -> None:

@@ -97,12 +97,12 @@ def test_the_quickstart_finds_the_slope_and_saves_the_picture(
     check_turns(outputs)
     slope, _, _ = eval(outputs[-1]["data"]["text/plain"])
     assert slope == pytest.approx(2.5, abs=0.15)
-    assert f"{slope:.2f}" in done.stdout
+    assert f"{slope:.4f}" in done.stdout
     pictures = list(out.glob("*.svg"))
     assert len(pictures) == 1
     assert "<svg" in pictures[0].read_text()
     page = (out / "quickstart.html").read_text()
-    assert f"{slope:.2f}" in page
+    assert f"{slope:.4f}" in page
     assert "%%codex" in done.stdout or "Fit a line" in done.stdout
 
 

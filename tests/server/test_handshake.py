@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -38,6 +38,8 @@ capabilities = merged(
     member("optOutNotificationMethods", st.lists(st.text(max_size=5) | junk, max_size=3)),
     member("somethingNew", junk),
 )
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 greetings = merged(member("clientInfo", infos), member("capabilities", capabilities)) | junk
 
 
@@ -53,6 +55,7 @@ def both(params: Any) -> tuple[Greeting | None, InitializeParams | None]:
     return quick, thorough
 
 
+@patient
 @given(greetings)
 def test_the_quick_check_agrees_with_the_model(params: Any) -> None:
     quick, thorough = both(params)
