@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from codex_jupyter.errors import CodexError, NoActiveTurnError, RemoteError
+from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
 from codex_jupyter.notebook.outcome import (
     TurnFailedError,
     TurnInterrupted,
@@ -244,7 +244,7 @@ class TurnHandle:
         asked = {"threadId": self.thread_id, "turnId": self.turn_id}
         try:
             await client.call("turn/interrupt", asked)
-        except (RemoteError, NoActiveTurnError):
+        except (RemoteError, PeerClosedError):
             # It has ended by itself, or never began; either way nothing is left to stop.
             return
 

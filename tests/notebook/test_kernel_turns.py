@@ -100,7 +100,7 @@ print("".join(e.params["delta"] for e in events if e.method == "item/agentMessag
 print((await thread.arun("And now?")).text)
 """
     )
-    assert kernel.execute(KNOWN_TURNS).result == "0"
+    kernel.wait_until(lambda: kernel.execute(KNOWN_TURNS).result == "0")
     assert run.traceback == []
     assert run.stdout == "turn/started turn/completed completed\nOne two three.\nFine.\n"
 
@@ -161,8 +161,8 @@ def test_a_background_turn_nobody_waits_for_ends_as_a_static_output(
     kernel.execute('import codex_jupyter\nhandle = codex_jupyter.start("Go.")', allow_stdin=True)
     kernel.wait_until(lambda: set(kernel.turns()[-1]) == STATIC)
     assert kernel.turn()["status"] == "completed"
-    assert kernel.execute("handle.done").result == "True"
-    assert kernel.execute(KNOWN_TURNS).result == "0"
+    kernel.wait_until(lambda: kernel.execute("handle.done").result == "True")
+    kernel.wait_until(lambda: kernel.execute(KNOWN_TURNS).result == "0")
 
 
 def test_stopping_a_turn_that_has_ended_changes_nothing(kernel: Kernel, model: Model) -> None:
