@@ -58,7 +58,7 @@ demo: $(STAMPS)/lab
 
 test: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "not ui and not slow and not local_model"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not local_model"
 
 ui: $(STAMPS)/ui
 	@mkdir -p out/home
@@ -67,7 +67,7 @@ ui: $(STAMPS)/ui
 slow: $(STAMPS)/test
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow
 
-check: $(STAMPS)/test
+check: $(STAMPS)/ui
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
