@@ -124,7 +124,8 @@ def _launch(
     ):
         Path(home, "config.toml").write_text(_CONFIG.format(port=port), encoding="utf-8")
         environment = {
-            **os.environ,
+            # What the caller pins for itself, e.g. the offline model, is not for the servers.
+            **{k: v for k, v in os.environ.items() if not k.startswith("CODEX_")},
             # No profile of this machine's user shall run in the shell rows.
             "HOME": home,
             "CODEX_HOME": home,
