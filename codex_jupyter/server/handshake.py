@@ -43,6 +43,8 @@ def greet(params: Any) -> Greeting:
     members = _object(params, "params")
     info = _object(members.get("clientInfo"), "clientInfo")
     name, version = _text(info, "name"), _text(info, "version")
+    if info.get("title") is not None:
+        _text(info, "title")
     if not _HEADER_VALUE.fullmatch(name):
         raise InvalidRequestError(
             f"Invalid clientInfo.name: '{name[:100]!r}'. Must be a valid HTTP header value."
