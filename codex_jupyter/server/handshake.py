@@ -54,7 +54,8 @@ def greet(params: Any) -> Greeting:
     experimental = capabilities.get("experimentalApi", False)
     if not isinstance(experimental, bool):
         raise _wrong_type("experimentalApi", experimental, "a boolean")
-    opted_out: Any = capabilities.get("optOutNotificationMethods") or []
+    opted_out: Any = capabilities.get("optOutNotificationMethods")
+    opted_out = [] if opted_out is None else opted_out
     if not isinstance(opted_out, list):
         raise _wrong_type("optOutNotificationMethods", opted_out, "a list of method names")
     methods = cast("list[Any]", opted_out)
