@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = [
@@ -26,6 +26,8 @@ CHROMIUM_ARGS = [
 ]
 PATIENCE = 60_000
 """Milliseconds to wait for anything a page does; a busy machine loads Lab slowly."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -116,13 +118,21 @@ class Notebook:
         )
 
     def run(self, text: str) -> None:
-        """Select the cell whose input holds ``text``, and run it."""
+        """Select the cell whose input holds ``text``, and run it; returns once it has begun."""
+        prompt = self.cell(text).locator(".jp-InputPrompt").first
+        before = prompt.inner_text()
         self.cell(text).locator(".jp-InputArea-editor").first.click()
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("Control+Enter")
+        expect(prompt).not_to_have_text(before)
 
     def wait_idle(self) -> None:
-        """Wait until the kernel has nothing to do."""
+        """Wait until no cell runs and the kernel has nothing to do.
+
+        The kernel's own status is not enough: it also says "idle" after each control message, with
+        a cell still running.
+        """
+        expect(self.page.locator(".jp-InputPrompt", has_text="[*]:")).to_have_count(0)
         self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]')
 
     def wait_for_text(self, text: str) -> None:
