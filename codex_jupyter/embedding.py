@@ -1,26 +1,41 @@
-"""Where a client meets a server: in one process, on one loop, in a thread of its own if need be."""
+"""Where a client meets a server: in one process or over a link, in a thread of its own if need be.
+
+Light: the server and the WebSocket library are imported by whoever needs one of them.
+"""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from typing import Any, Final, Protocol, TypeVar, cast
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    suppress,
+)
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-import anyio.to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from codex_jupyter.client.aio import AnswerRequest, CodexClient, Listener
 from codex_jupyter.errors import PeerClosedError
-from codex_jupyter.server.app import AppServer
-from codex_jupyter.settings import Settings
-from codex_jupyter.transports.streams import memory_pair
 
-__all__ = ["CoreThread", "open_in_process"]
+if TYPE_CHECKING:
+    from codex_jupyter.protocol.streams import MessageStreams
+    from codex_jupyter.settings import Settings
+
+__all__ = ["Connect", "CoreThread", "ServerLink", "open_by_link", "open_in_process"]
 
 T = TypeVar("T")
 Json = dict[str, Any]
+
+Connect = Callable[[], AbstractAsyncContextManager[CodexClient]]
+"""Connects with a core for the time of a context; runs on the core's loop."""
+
+CONNECT_LIMIT: Final = 5.0
+"""Seconds one try to reach a server may take; it is on the same machine."""
 
 _MAX_POSTED: Final = 4_096
 """Posted work that waits for its task; past it `CoreThread.post` fails at once."""
@@ -30,20 +45,67 @@ class _Loop(Protocol):
     def call_soon_threadsafe(self, callback: Callable[[], object]) -> object: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ServerLink:
+    """How to reach a server that lives elsewhere, and what to show it."""
+
+    url: str
+    """A WebSocket address."""
+
+    token: str = field(repr=False)
+    ca: str | None = None
+    """File of the certificates to believe, where the address is ``wss``."""
+
+
 @asynccontextmanager
 async def open_in_process(
-    settings: Settings, *, answer: AnswerRequest
+    settings: "Settings", *, answer: AnswerRequest
 ) -> AsyncGenerator[CodexClient]:
     """Run a server and a client of it on this loop, connected in memory.
 
     Leaving ends every turn and closes every rollout.
     """
+    from codex_jupyter.server.app import AppServer  # noqa: PLC0415 - a linked client has none
+    from codex_jupyter.transports.streams import memory_pair  # noqa: PLC0415 - neither this
+
     ours, theirs = memory_pair()
     async with AppServer.open(settings) as server, anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, theirs)
         async with CodexClient.open(ours, answer=answer) as client:
             yield client
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_by_link(
+    read_link: Callable[[], ServerLink], *, answer: AnswerRequest
+) -> AsyncGenerator[CodexClient]:
+    """Be a client of a server that lives elsewhere; a connection that drops is replaced.
+
+    Args:
+        read_link: Called at each connection: a server that starts anew writes a new link.
+        answer: Answers what the server asks of this client.
+
+    Raises:
+        PeerClosedError: The server cannot be reached.
+        CodexError: It refuses, or the link cannot be read.
+    """
+    from codex_jupyter.transports.ws_client import open_ws  # noqa: PLC0415 - linked clients only
+
+    async def connect() -> "MessageStreams":
+        link = read_link()
+        try:
+            with anyio.fail_after(CONNECT_LIMIT):
+                headers = {"Authorization": f"codex-kernel {link.token}"}
+                return await open_ws(link.url, headers=headers, ca=link.ca)
+        except TimeoutError:
+            raise PeerClosedError(
+                f"{link.url} did not answer within {CONNECT_LIMIT:.0f} s"
+            ) from None
+
+    streams = await connect()
+    async with CodexClient.open(streams, answer=answer, again=connect) as client:
+        yield client
 
 
 class CoreThread:
@@ -53,13 +115,11 @@ class CoreThread:
     owns everything that runs there; it ends with `close`.
 
     Args:
-        load_settings: Reads the settings; called in a worker thread.
-        answer: Answers the server's questions, on the core's loop.
+        connect: Connects with the core that shall be used, e.g. `open_in_process`.
     """
 
-    def __init__(self, load_settings: Callable[[], Settings], answer: AnswerRequest) -> None:
-        self._load_settings = load_settings
-        self._answer = answer
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
         self._running: AbstractContextManager[BlockingPortal] = start_blocking_portal(
             "asyncio", name="codex-jupyter-core"
         )
@@ -75,8 +135,12 @@ class CoreThread:
 
     @property
     def failed(self) -> bool:
-        """Whether the core could not be started."""
-        return self._client.done() and self._client.exception() is not None
+        """Whether the core could not be started or reached, or was lost for good."""
+        if self._done.done():
+            return True
+        if not self._client.done():
+            return False
+        return self._client.exception() is not None or self._client.result().gone
 
     def post(self, work: Callable[[CodexClient], Awaitable[T]]) -> "Future[T]":
         """Run ``work`` with the client on the core's loop, in a task of its own.
@@ -147,8 +211,7 @@ class CoreThread:
 
     async def _host(self) -> None:
         try:
-            settings = await anyio.to_thread.run_sync(self._load_settings)
-            async with open_in_process(settings, answer=self._answer) as client:
+            async with self._connect() as client:
                 self._client.set_result(client)
                 await self._stop.wait()
         except Exception as error:

@@ -1,19 +1,19 @@
 """A client of any app-server v2: calls, what a thread says, and who answers its questions."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 import anyio
 
 from codex_jupyter._version import __version__
-from codex_jupyter.errors import PeerClosedError, RemoteError
-from codex_jupyter.flow.channels import Outbox, OutboxOverflowError
-from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND
+from codex_jupyter.client.turn_stream import TurnStream
+from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
+from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND, Response
 from codex_jupyter.protocol.streams import MessageStreams
-from codex_jupyter.rpc import Peer, merge_deltas
+from codex_jupyter.rpc import Peer
 
-__all__ = ["CodexClient", "Listener", "TurnStream"]
+__all__ = ["AnswerRequest", "CodexClient", "Listener", "Reopen", "TurnStream"]
 
 Json = dict[str, Any]
 
@@ -22,6 +22,22 @@ Listener = Callable[[str, Json], None]
 
 AnswerRequest = Callable[[str, Json, str | int], Awaitable[Json]]
 """Answers ``(method, params, request id)`` of a server request."""
+
+Reopen = Callable[[], Awaitable[MessageStreams]]
+"""Opens another connection to the same server.
+
+Raises `PeerClosedError` if it cannot be reached now, another `CodexError` if it refuses.
+"""
+
+RECONNECT_FOR: Final = 8.0
+"""Seconds a connection that dropped is tried for; servers keep a kernel's turns for ten."""
+
+GREET_LIMIT: Final = 20.0
+"""Seconds a server may take to answer the greeting; it has read its settings by then."""
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+"""Seconds between two tries; the first pause doubles up to the longest."""
 
 _CLIENT: Final = "codex_jupyter"
 
@@ -32,38 +48,54 @@ async def _answer_nothing(method: str, params: Json, request_id: str | int) -> J
 
 
 class CodexClient:
-    """One connection to a server. Make it with `open`."""
+    """A conversation with a server. Make it with `open`.
 
-    def __init__(self, streams: MessageStreams, answer: AnswerRequest) -> None:
-        self._peer = Peer(streams, on_request=self._asked, on_notification=self._told)
+    With a way to connect again it outlives the connection: calls wait and are repeated, the
+    threads it uses are resumed, and the streams of its turns go on from what the server has.
+    """
+
+    def __init__(
+        self, streams: MessageStreams, answer: AnswerRequest, again: Reopen | None = None
+    ) -> None:
         self._answer = answer
+        self._again = again
+        self._peer = self._peer_on(streams)
+        self._usable = anyio.Event()
+        self._problem: str | None = None
         self._listeners: dict[str, list[Listener]] = {}
         self._everything: list[Listener] = []
         self._streams: set[TurnStream] = set()
+        self._threads: set[str] = set()
         self.server: Json = {}
         """The answer to `initialize`."""
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, streams: MessageStreams, *, answer: AnswerRequest = _answer_nothing
+        cls,
+        streams: MessageStreams,
+        *,
+        answer: AnswerRequest = _answer_nothing,
+        again: Reopen | None = None,
     ) -> AsyncGenerator["CodexClient"]:
         """Connect, greet, and serve the connection until the context is left.
 
         Args:
             streams: The connection; closed at the end.
             answer: Answers the server's questions, each in a task of its own.
+            again: Replaces a connection that dropped, within `RECONNECT_FOR`.
 
         Raises:
             RemoteError: The server refused the greeting.
             PeerClosedError: The connection ended during the greeting.
         """
-        client = cls(streams, answer)
+        client = cls(streams, answer, again)
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client._run)
             try:
-                await client._greet()
+                await client._greet_in_time()
+                client._usable.set()
                 yield client
             except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
                 failure = error
@@ -71,14 +103,30 @@ class CodexClient:
         if failure is not None:
             raise failure
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended and does not come back."""
+        return self._problem is not None
+
     async def call(self, method: str, params: Json) -> Json:
-        """Ask the server and return its answer.
+        """Ask the server and return its answer; a lost connection is waited for.
 
         Raises:
             RemoteError: The server refused.
             PeerClosedError: The connection ended.
         """
-        return cast("Json", await self._peer.call(method, params))
+        while True:
+            peer = await self._connected()
+            try:
+                answer = cast("Json", await peer.call(method, params))
+            except PeerClosedError:
+                if self._again is None or not _may_repeat(method, params):
+                    raise
+                self._lose(peer)
+                continue
+            if method in {"thread/start", "thread/resume"}:
+                self._threads.add(answer["thread"]["id"])
+            return answer
 
     def listen(self, thread_id: str | None, listener: Listener) -> Callable[[], None]:
         """Hear the notifications of one thread, or of all; returns what ends it."""
@@ -94,14 +142,19 @@ class CodexClient:
 
         Args:
             thread_id: A thread this connection has started or resumed, in canonical form.
-            params: Params of turn/start beside the thread's id.
+            params: Params of turn/start beside the thread's id. With a ``turnId`` the call is
+                repeated if the connection drops meanwhile.
         """
-        stream = TurnStream()
+        stream = TurnStream(thread_id, params.get("turnId", ""))
         self._streams.add(stream)
         stop = self.listen(thread_id, stream.put)
         try:
-            started = await self.call("turn/start", {"threadId": thread_id, **params})
-            stream.turn_id = started["turn"]["id"]
+            try:
+                started = await self.call("turn/start", {"threadId": thread_id, **params})
+                stream.begin(started["turn"]["id"])
+            except RemoteError:
+                if not stream.is_known:  # else it had begun when the connection dropped
+                    raise
             yield stream
         finally:
             stop()
@@ -110,19 +163,121 @@ class CodexClient:
     async def _run(self) -> None:
         try:
             await self._peer.run()
+            if self._again is not None and self.server:
+                await self._come_back(self._again)
         finally:
+            self._problem = self._problem or "the connection has ended"
+            self._usable.set()
             for stream in self._streams:
-                stream.end()
+                stream.end(self._problem if self._again is not None else None)
 
-    async def _greet(self) -> None:
-        self.server = await self.call(
-            "initialize",
-            {
-                "clientInfo": {"name": _CLIENT, "title": "Codex Jupyter", "version": __version__},
-                "capabilities": {"experimentalApi": True},
-            },
+    async def _come_back(self, again: Reopen) -> None:
+        """Connect again whenever the connection drops, until that fails for too long."""
+        until = 0.0
+        while self._problem is None:
+            if self._peer.closed:
+                self._lose(self._peer)
+            until = until or anyio.current_time() + RECONNECT_FOR
+            streams = await self._reach(again, until)
+            if streams is None:
+                return
+            peer = self._peer_on(streams)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._catch_up, peer, until, tasks.cancel_scope)
+                await peer.run()
+                tasks.cancel_scope.cancel()
+            if self._peer is peer:
+                until = 0.0
+
+    async def _reach(self, again: Reopen, until: float) -> MessageStreams | None:
+        pause = _FIRST_PAUSE
+        with anyio.CancelScope(deadline=until):
+            while True:
+                try:
+                    return await again()
+                except PeerClosedError:
+                    await anyio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                except CodexError as refusal:
+                    self._problem = f"the server does not take this client back: {refusal}"
+                    return None
+        self._problem = (
+            f"the connection to the server was lost and did not come back within "
+            f"{RECONNECT_FOR:.0f} s; the server ends what this client had running"
         )
-        self._peer.notify("initialized", {})
+        return None
+
+    async def _catch_up(self, peer: Peer, until: float, serving: anyio.CancelScope) -> None:
+        """Make a new connection what the old one was."""
+        try:
+            with anyio.fail_after(max(0.0, until - anyio.current_time())):
+                await self._greet(peer)
+                for thread_id in list(self._threads):
+                    await self._resume(peer, thread_id)
+        except RemoteError as refusal:
+            self._problem = f"the server does not take this client back: {refusal}"
+            serving.cancel()
+        except (PeerClosedError, TimeoutError):
+            serving.cancel()
+        else:
+            if not peer.closed:
+                self._peer = peer
+                self._usable.set()
+
+    async def _resume(self, peer: Peer, thread_id: str) -> None:
+        """Hear a thread again; its turns go on from the server's snapshot.
+
+        The snapshot is taken in while the answer is dispatched, so that it stands in each stream
+        before whatever the server says next.
+        """
+        answered = anyio.Event()
+        streams = [stream for stream in self._streams if stream.thread_id == thread_id]
+
+        def take(response: Response) -> None:
+            if not peer.closed:
+                for stream in streams:
+                    stream.resume(_turns_of(response))
+                if response.error is not None:
+                    self._threads.discard(thread_id)
+            answered.set()
+
+        asked = {"threadId": thread_id, "excludeTurns": not streams}
+        peer.ask(f"resume {thread_id}", "thread/resume", asked, take)
+        await answered.wait()
+        if peer.closed:
+            raise PeerClosedError("the connection closed again")
+
+    async def _connected(self) -> Peer:
+        """Return the connection to speak on, waiting for it if there is none now."""
+        if self._again is None:
+            return self._peer
+        await self._usable.wait()
+        if self._problem is not None:
+            raise PeerClosedError(self._problem)
+        return self._peer
+
+    def _lose(self, peer: Peer) -> None:
+        if peer is self._peer and self._usable.is_set() and self._problem is None:
+            self._usable = anyio.Event()
+
+    def _peer_on(self, streams: MessageStreams) -> Peer:
+        return Peer(streams, on_request=self._asked, on_notification=self._told)
+
+    async def _greet_in_time(self) -> None:
+        try:
+            with anyio.fail_after(GREET_LIMIT):
+                await self._greet(self._peer)
+        except TimeoutError:
+            problem = f"the server did not answer the greeting within {GREET_LIMIT:.0f} s"
+            raise PeerClosedError(problem) from None
+
+    async def _greet(self, peer: Peer) -> None:
+        asked = {
+            "clientInfo": {"name": _CLIENT, "title": "Codex Jupyter", "version": __version__},
+            "capabilities": {"experimentalApi": True},
+        }
+        self.server = cast("Json", await peer.call("initialize", asked))
+        peer.notify("initialized", {})
 
     async def _asked(self, method: str, params: Any, request_id: str | int) -> Any:
         return await self._answer(method, cast("Json", params or {}), request_id)
@@ -135,43 +290,13 @@ class CodexClient:
             listener(method, members)
 
 
-class TurnStream:
-    """The notifications of one turn, in order. Neighbouring deltas merge when the reader lags."""
+def _may_repeat(method: str, params: Json) -> bool:
+    """Tell whether asking twice does no harm: a turn without an id would be started twice."""
+    return method != "turn/start" or "turnId" in params
 
-    def __init__(self) -> None:
-        self.turn_id = ""
-        self._queue = Outbox(merge_deltas)
 
-    def put(self, method: str, params: Json) -> None:
-        """Take a notification of the turn's thread."""
-        # A reader that lags too far gets what was queued, then the error of `__aiter__`; the
-        # connection and its other readers go on.
-        with suppress(OutboxOverflowError):
-            self._queue.put({"method": method, "params": params})
-
-    def end(self) -> None:
-        """Take no more: the connection has ended."""
-        self._queue.close()
-
-    async def __aiter__(self) -> AsyncGenerator[tuple[str, Json]]:
-        """Iterate over ``(method, params)`` up to and including the turn's `turn/completed`.
-
-        Raises:
-            PeerClosedError: The connection ended before the turn, or the reader is too slow.
-        """
-        while True:
-            messages = await self._queue.take()
-            if not messages:
-                raise PeerClosedError("the stream of the turn broke off before the turn ended")
-            for message in messages:
-                method, params = message["method"], message["params"]
-                if not self._concerns(params):
-                    continue
-                yield method, params
-                if method == "turn/completed":
-                    return
-
-    def _concerns(self, params: Json) -> bool:
-        shape: Json = params.get("turn") or {}
-        turn: Any = params.get("turnId") or shape.get("id")
-        return turn is None or turn == self.turn_id
+def _turns_of(response: Response) -> list[Json]:
+    """Return the turns in an answer to thread/resume; none if it was refused."""
+    answer: Json = cast("Json", response.result or {}) if response.error is None else {}
+    thread: Json = answer.get("thread") or {}
+    return thread.get("turns") or []

@@ -215,6 +215,18 @@ class Session:
         if not active.closed:
             active.interrupt(reason)
 
+    def fail(self, turn_id: str, problem: CodexError) -> None:
+        """Stop the running turn, which then ends as failed with the text of ``problem``.
+
+        Raises:
+            NoActiveTurnError: No turn runs.
+            TurnConflictError: Another turn runs.
+        """
+        active = self._active
+        if active is not None and active.turn_id == turn_id and active.failure is None:
+            active.failure = problem
+        self.interrupt(turn_id, "the turn cannot go on")
+
     async def run(self) -> None:
         """Run accepted turns, one after the other, until `aclose`."""
         async with self._work_out:
@@ -278,7 +290,8 @@ class Session:
     async def _end_turn(self, turn: Turn, failure: CodexError | None) -> None:
         """Decide how the turn ended, close what is open, store the end, and announce it."""
         left_over = turn.close()
-        interrupted = turn.token.reason is not None
+        failure = turn.failure or failure
+        interrupted = turn.token.reason is not None and turn.failure is None
         status = "interrupted" if interrupted else "failed" if failure else "completed"
         error = wire_error(failure) if failure and not interrupted else None
         duration = round((time.time() - turn.started) * 1000)

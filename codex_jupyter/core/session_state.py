@@ -11,7 +11,7 @@ from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.history import History
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import RolloutError
-from codex_jupyter.flow.requests import AskedRequest, RequestBroker
+from codex_jupyter.flow.requests import Answered, AskedRequest, Outcome, Refused, RequestBroker
 from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.protocol.events import (
     Event,
@@ -35,6 +35,7 @@ Publish = Callable[[Event], None]
 _WRITE_LIMIT: Final = 30.0
 """Seconds after which a record that the disk does not take fails the turn."""
 
+_DECISIONS: Final = frozenset({"accept", "acceptForSession", "decline", "cancel"})
 _FLAGS: Final = {"approval": "waitingOnApproval", "userInput": "waitingOnUserInput"}
 _USAGE: Final = (
     "totalTokens",
@@ -149,15 +150,29 @@ class SessionState:
         if self.status["type"] == "active":
             self.set_status({"type": "active", "activeFlags": sorted(set(self._waits))})
 
-    def tell_resolved(self, request: AskedRequest) -> None:
+    def tell_resolved(self, request: AskedRequest, outcome: Outcome) -> None:
         """Tell that a question is settled, if anybody was told of it."""
         if request.id in self._asked:
             self._asked.discard(request.id)
-            self.emit(RequestResolved(request.id, request.method), request.turn_id)
+            word = _outcome_word(outcome)
+            self.emit(RequestResolved(request.id, request.method, word), request.turn_id)
 
     def _announce(self, request: AskedRequest) -> None:
         self._asked.add(request.id)
         self.emit(RequestOpened(request.id, request.method, request.params), request.turn_id)
+
+
+def _outcome_word(outcome: Outcome) -> str:
+    """Say in one word how a question ended, for those who did not answer it."""
+    match outcome:
+        case Answered({"decision": str(decision)}):
+            return decision if decision in _DECISIONS else "decline"
+        case Answered():
+            return "answered"
+        case Refused():
+            return "refused"
+        case _:
+            return "withdrawn"
 
 
 def _breakdown(usage: Json) -> Json:

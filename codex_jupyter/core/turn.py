@@ -14,7 +14,7 @@ from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.history import user_message
 from codex_jupyter.core.sampling import Sampled, Sampler
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.errors import RolloutError
+from codex_jupyter.errors import CodexError, RolloutError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import AskedRequest, Outcome, Withdrawn
 from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id, new_request_id
@@ -95,6 +95,9 @@ class Turn:
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
         self.last_text: str | None = None
+        self.failure: CodexError | None = None
+        """Set when it was stopped because it cannot succeed: it then ends as failed."""
+
         self.started = time.time()
         self._state = state
         self._steered: list[Spoken] = []
@@ -287,7 +290,7 @@ class Turn:
             outcome = await self._state.broker.ask(request, self.token)
         if waits_on != "client":
             await self._state.record([_resolution(request, outcome)])
-        self._state.tell_resolved(request)
+        self._state.tell_resolved(request, outcome)
         # The user may have pressed "stop" while the answer was being stored.
         if self.token.reason is not None:
             return Withdrawn(self.token.reason)

@@ -12,7 +12,7 @@ from codex_jupyter.notebook.desk import Desk, Pending
 from codex_jupyter.notebook.headless import HeadlessPolicy
 from codex_jupyter.notebook.turn_handle import TurnHandle
 
-__all__ = ["Asker", "FrontEnd", "pending_request"]
+__all__ = ["Asker", "FrontEnd"]
 
 Json = dict[str, Any]
 OnApproval = Callable[[Json], str]
@@ -22,17 +22,6 @@ HEADLESS_WAIT: Final = 1.0
 
 _LEAST_WAIT: Final = 0.05
 """Seconds between two looks for somebody to ask."""
-
-_TITLES: Final = {
-    "command": "Run this command?",
-    "tool": "Run this in your kernel?",
-    "patch": "Apply this patch?",
-    "question": "A question for you",
-}
-_KINDS: Final = {
-    "item/fileChange/requestApproval": "patch",
-    "item/tool/requestUserInput": "question",
-}
 
 
 class FrontEnd(Protocol):
@@ -149,33 +138,6 @@ class Asker:
         digest = request.get("digest")
         answer = {"decision": decision, "digest": digest}
         self._desk.settle(request["requestId"], answer, digest=digest)
-
-
-def pending_request(method: str, params: Json, request_id: str, item: Json | None) -> Json:
-    """Return a server request as the view shows it."""
-    kind = _KINDS.get(method, "tool" if params.get("kind") == "dynamicTool" else "command")
-    shown: Json = item or {}
-    request: Json = {
-        "requestId": request_id,
-        "turnId": params["turnId"],
-        "kind": kind,
-        "itemId": params["itemId"],
-        "title": _TITLES[kind],
-        "command": params.get("command") or "",
-        "cwd": params.get("cwd"),
-        "reason": params.get("reason"),
-        "warning": params.get("warning"),
-        "changes": shown.get("changes") or [],
-        "questions": params.get("questions") or [],
-        "sandbox": params.get("sandboxing") or "not sandboxed",
-        "choices": params.get("availableDecisions")
-        or ["accept", "acceptForSession", "decline", "cancel"],
-        "tool": shown.get("tool"),
-        "script": shown.get("command"),
-    }
-    if params.get("digest"):
-        request["digest"] = params["digest"]
-    return request
 
 
 def _outcome(pending: Pending) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from codex_jupyter.errors import UsageError
 from codex_jupyter.notebook.headless import parse_headless
 from codex_jupyter.notebook.local_choice import choose, found_servers
-from codex_jupyter.notebook.runtime import KernelRuntime
+from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime
 from codex_jupyter.notebook.threads import Thread, thread
 
 __all__ = ["run_command"]
@@ -46,19 +46,46 @@ def _status(magic: Magic, rest: str) -> None:
     """Show the model, the thread, who is asked, and where things are."""
     _no_more(rest, "status")
     runtime = magic.runtime
-    settings = runtime.settings
+    served = runtime.find_core()
     current = magic.current
     rows = [
-        ("model", settings.why_provider),
-        ("core", "embedded in this kernel (no server extension is used)"),
+        *(_server_rows(runtime, current) if served else _kernel_rows(runtime)),
         ("thread", repr(current) if current else "none yet; the next %%codex begins one"),
         ("running", ", ".join(h.turn_id for h in runtime.running_turns) or "nothing"),
+    ]
+    if not served:
+        rows += [("warning", warning) for warning in runtime.settings.warnings]
+    _say("\n".join(f"{name:>9}  {text}" for name, text in rows))
+
+
+def _kernel_rows(runtime: KernelRuntime) -> list[tuple[str, str]]:
+    settings = runtime.settings
+    return [
+        ("model", settings.why_provider),
+        ("core", runtime.place.words),
         ("approval", f"{settings.approval_policy}; commands are not sandboxed"),
         ("headless", str(runtime.headless or settings.headless or "fail (nothing stated)")),
         ("home", str(settings.home)),
     ]
-    rows += [("warning", warning) for warning in settings.warnings]
-    _say("\n".join(f"{name:>9}  {text}" for name, text in rows))
+
+
+def _server_rows(runtime: KernelRuntime, current: Thread | None) -> list[tuple[str, str]]:
+    """Say what the server decides; of its settings the kernel knows what it says of a thread."""
+    opened: Json = current.open() if current is not None else {}
+    model = (
+        f"{opened['model']} of {opened['modelProvider']}"
+        if opened
+        else "as the server's settings say"
+    )
+    asks = opened.get("approvalPolicy", "as the server's settings say")
+    return [
+        ("model", model),
+        ("core", runtime.place.words),
+        ("approval", f"{asks}; commands are {opened.get('sandboxing') or 'not sandboxed'}"),
+        ("headless", "asked in the page, else `CodexExtension.headless` of the server decides"),
+        ("home", runtime.place.home or "the server's"),
+        *(("warning", n["text"]) for n in opened.get("notices") or () if n["level"] == "warning"),
+    ]
 
 
 def _new(magic: Magic, rest: str) -> None:
@@ -122,10 +149,15 @@ def _login(magic: Magic, rest: str) -> None:
 
 def _headless(magic: Magic, rest: str) -> None:
     """Say what is answered where nobody can be asked: deny, fail or allow RULES."""
-    if not rest:
+    stated = parse_headless(rest) if rest else None
+    if magic.runtime.find_core():
+        # A notebook that states its policy for CI must also run in JupyterLab.
+        _say(f"Not used here: {ANSWERED_BY_THE_PAGE}.")
+        return
+    if stated is None:
         _say(str(magic.runtime.headless or "fail (nothing stated)"))
         return
-    magic.runtime.headless = parse_headless(rest)
+    magic.runtime.headless = stated
     _say(f"Where nobody can be asked: {magic.runtime.headless}.")
 
 
@@ -138,6 +170,10 @@ def _use(magic: Magic, rest: str) -> None:
             "  none. Start Ollama, LM Studio, vLLM or llama.cpp, then say `%codex use` again."
         ]
         _say("\n".join(["Model servers found on this machine:", *lines]))
+        return
+    if runtime.find_core():
+        when = "Once the Jupyter server was restarted, because it reads this when it starts"
+        _say(runtime.call_plain(lambda: choose(runtime.settings, rest.split(), when)))
         return
     said = runtime.call_plain(lambda: choose(runtime.settings, rest.split()))
     runtime.restart()

@@ -22,8 +22,15 @@ async def found_servers(settings: Settings) -> list[str]:
     return [f"{server.provider_id} {server.models[0]}" for server in await _find(settings)]
 
 
-async def choose(settings: Settings, words: Sequence[str]) -> str:
+async def choose(
+    settings: Settings, words: Sequence[str], when: str = "From the next cell on"
+) -> str:
     """Remember the provider, and model, the user names; return what to tell them.
+
+    Args:
+        settings: Say what there is to choose from, and where the choice is kept.
+        words: The provider and perhaps the model, or ``auto``.
+        when: From when on the choice counts.
 
     Raises:
         UsageError: There is no such provider, it does not answer, or it has no such model.
@@ -34,11 +41,11 @@ async def choose(settings: Settings, words: Sequence[str]) -> str:
         raise UsageError("%codex use takes a provider and perhaps a model, e.g. `ollama llama3.2`")
     if name == "auto":
         forget_choice(home)
-        return "Forgotten. The model is chosen by itself again: a key, else offline."
+        return f"Forgotten. {when}: chosen by itself again, a key, else offline."
     own = [known for known in settings.providers if known not in LOCAL_SERVERS]
     if name in own:
         remember_choice(home, name, model=rest[0] if rest else None)
-        return f"From the next cell on: {name}."
+        return f"{when}: {name}."
     if name not in LOCAL_SERVERS:
         known = ", ".join([*LOCAL_SERVERS, *own, "auto"])
         raise UsageError(f"%codex use does not know {name!r}. It knows: {known}")
@@ -50,7 +57,7 @@ async def choose(settings: Settings, words: Sequence[str]) -> str:
         offered = ", ".join(server.models[:10])
         raise UsageError(f"{name} has no model {model!r}. It lists: {offered}")
     remember_choice(home, name, model=model, base_url=server.base_url)
-    return f"From the next cell on: {model} at {server.base_url}."
+    return f"{when}: {model} at {server.base_url}."
 
 
 async def _find(settings: Settings) -> list[FoundServer]:

@@ -1,7 +1,9 @@
 """What this kernel has of the agent: one core, the turns in flight, who can be asked."""
 
+import asyncio
 import atexit
 import contextvars
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,29 +11,39 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from codex_jupyter.errors import CodexError, RemoteError
-from codex_jupyter.notebook.asking import Asker, OnApproval, pending_request
+from codex_jupyter.errors import CodexError, RemoteError, UsageError
+from codex_jupyter.notebook.asking import Asker, OnApproval
 from codex_jupyter.notebook.control import ControlDesk, install_control
+from codex_jupyter.notebook.core_place import CorePlace
 from codex_jupyter.notebook.desk import Desk
 from codex_jupyter.notebook.headless import HeadlessPolicy, parse_headless
-from codex_jupyter.notebook.kernel_tools import KERNEL_TOOLS, call_kernel_tool
+from codex_jupyter.notebook.live_view import ViewKind, choose_view
 from codex_jupyter.notebook.outcome import tell_in_one_line
+from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND, ToolRuns
 from codex_jupyter.notebook.turn_handle import TurnHandle
-from codex_jupyter.settings import Settings
+from codex_jupyter.settings import environment
+from codex_jupyter.view.requests import pending_request
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
     from codex_jupyter.embedding import CoreThread
+    from codex_jupyter.settings import Settings
 
 __all__ = ["KernelRuntime", "get_runtime"]
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
-_METHOD_NOT_FOUND = -32601
-
 PAGE_WAIT: Final = 4.0
 """Seconds; a page that has to load its widget manager first takes one or two."""
+
+_END_TURNS: Final = 2.0
+"""Seconds the server gets to end this kernel's turns before the kernel leaves it."""
+
+ANSWERED_BY_THE_PAGE: Final = (
+    "the core of this kernel is in the Jupyter server, so questions are answered in the page, or "
+    "by the policy in `CodexExtension.headless` of the server's configuration"
+)
 
 
 class KernelRuntime:
@@ -45,10 +57,15 @@ class KernelRuntime:
         self.page_wait = PAGE_WAIT
         """Seconds a page gets to say that it shows a turn, before ``input()`` is tried."""
 
+        self.place = CorePlace(self._load_settings, self._answer)
         self._core: CoreThread | None = None
+        self._tools = ToolRuns(self.shell)
         self._settings: Settings | None = None
         self._starting = threading.Lock()
         self._turns: dict[str, TurnHandle] = {}
+        self._lost: list[TurnHandle] = []
+        """Turns that a server may still have, though this kernel has given them up."""
+
         self._approvers: dict[str, OnApproval] = {}
         self._pages: set[str] = set()
         self._desk = Desk(self._wake)
@@ -61,20 +78,43 @@ class KernelRuntime:
 
     @property
     def core(self) -> "CoreThread":
-        """The embedded core, started when it is first needed."""
+        """The core of this kernel, found or started when it is first needed."""
         with self._starting:
-            if self._core is None:
+            failed = self._core if self._core is not None and self._core.failed else None
+            if self._core is None or failed is not None:
                 from codex_jupyter.embedding import CoreThread  # noqa: PLC0415 - first use only
 
-                self._core = CoreThread(self._load_settings, self._answer)
+                self._core, self._settings = CoreThread(self.place.connect), None
                 self._core.listen_all(self._told)
+                for handle in self._lost:
+                    self._core.post(handle.interrupt_server)
+                self._lost.clear()
+                atexit.unregister(self.close)
                 atexit.register(self.close)
-            return self._core
+            core = self._core
+        if failed is not None:
+            failed.close()
+        return core
 
     @property
-    def settings(self) -> Settings:
-        """The settings the core works under."""
+    def settings(self) -> "Settings":
+        """The settings the core works under; those of a server, as this kernel would read them."""
         return self._settings or self._load_settings()
+
+    def find_core(self) -> bool:
+        """Find out whether the server has the core, connecting if that is not known yet."""
+        if self.place.may_be_served:
+            self.call(_nothing)
+        return self.place.is_served
+
+    def refuse_if_served(self, what: str) -> None:
+        """Refuse what only a kernel that embeds the core can do.
+
+        Raises:
+            UsageError: The server has the core.
+        """
+        if self.find_core():
+            raise UsageError(f"{what}: {ANSWERED_BY_THE_PAGE}")
 
     def call(self, work: "Callable[[CodexClient], Awaitable[T]]") -> T:
         """Run ``work`` with the client and wait for its result on this thread.
@@ -82,11 +122,9 @@ class KernelRuntime:
         Raises:
             CodexError: What ``work`` raised; it shows as one line.
         """
-        core = self.core
         try:
-            return core.post(work).result()
+            return self.core.post(work).result()
         except CodexError as error:
-            self._forget_failed_core(core)
             raise tell_in_one_line(error) from None
 
     def call_plain(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -96,13 +134,9 @@ class KernelRuntime:
 
     async def call_async(self, work: "Callable[[CodexClient], Awaitable[T]]") -> T:
         """Do the same from a running asyncio loop."""
-        import asyncio  # noqa: PLC0415 - only where a loop runs
-
-        core = self.core
         try:
-            return await asyncio.wrap_future(core.post(work))
+            return await asyncio.wrap_future(self.core.post(work))
         except CodexError as error:
-            self._forget_failed_core(core)
             raise tell_in_one_line(error) from None
 
     def restart(self) -> None:
@@ -116,7 +150,17 @@ class KernelRuntime:
             core, self._core = self._core, None
         if core is not None:
             atexit.unregister(self.close)
+            if self.place.is_served:
+                self._end_turns()
             core.close()
+
+    def _end_turns(self) -> None:
+        """Stop what this kernel has running in a server, which would go on without it."""
+        running = self.running_turns
+        for handle in running:
+            handle.interrupt()
+        for handle in running:
+            handle.join(_END_TURNS)
 
     def add_turn(self, handle: TurnHandle, on_approval: OnApproval | None) -> None:
         """Let a turn ask questions and run kernel tools."""
@@ -128,9 +172,12 @@ class KernelRuntime:
 
     def remove_turn(self, turn_id: str) -> None:
         """Forget a turn that has ended."""
-        self._turns.pop(turn_id, None)
+        handle = self._turns.pop(turn_id, None)
+        if handle is not None and handle.was_lost:
+            self._lost.append(handle)
         self._approvers.pop(turn_id, None)
         self._pages.discard(turn_id)
+        self._tools.forget(turn_id)
 
     @property
     def running_turns(self) -> list[TurnHandle]:
@@ -164,10 +211,15 @@ class KernelRuntime:
     def has_stdin(self) -> bool:
         """Whether the running cell's front end takes ``input()``; a terminal does."""
         if self._kernel is None:
-            import sys  # noqa: PLC0415 - scripts only
-
             return sys.stdin is not None and sys.stdin.isatty()
         return self._kernel_allows_stdin
+
+    def view_kind(self) -> ViewKind:
+        """Return which form of the live view the front end of the running cell can draw."""
+        if self._kernel is None:
+            return "none"
+        parent: Json = self._kernel.get_parent("shell") or {}
+        return choose_view(environment.snapshot(), parent, sys.modules)
 
     def note_front_end(self) -> None:
         """Remember what the front end of the running cell can do; on the thread of the cell."""
@@ -181,7 +233,7 @@ class KernelRuntime:
 
     async def name_servers_nearby(self, handle: TurnHandle) -> None:
         """Say once which model servers answer on this machine; nothing is sent to them."""
-        if self._named_servers:
+        if self._named_servers or self.place.is_served:
             return
         self._named_servers = True
         from codex_jupyter.notebook.local_choice import found_servers  # noqa: PLC0415 - once
@@ -201,16 +253,15 @@ class KernelRuntime:
         """Whether there is an idle main loop to ask."""
         return getattr(self._kernel, "io_loop", None) is not None
 
-    def _load_settings(self) -> Settings:
-        self._settings = Settings.load()
-        return self._settings
+    def _load_settings(self) -> "Settings":
+        from codex_jupyter.settings import Settings  # noqa: PLC0415 - a served kernel reads none
 
-    def _forget_failed_core(self, core: "CoreThread") -> None:
-        """Drop a core that never started, e.g. for a mistake in config.toml; the next may."""
-        if core.failed:
-            with self._starting:
-                if self._core is core:
-                    self._core = None
+        home = self.place.home
+        environ = environment.snapshot()
+        self._settings = Settings.load(
+            environ=environ if home is None else {**environ, "CODEX_JUPYTER_HOME": home}
+        )
+        return self._settings
 
     def _headless_policy(self) -> HeadlessPolicy | None:
         if self.headless is not None:
@@ -231,25 +282,14 @@ class KernelRuntime:
         """Answer one server request; on the core's loop, in a task of its own."""
         handle = self._turns.get(params.get("turnId", ""))
         if handle is None:
-            raise RemoteError(_METHOD_NOT_FOUND, "this kernel does not know the turn")
+            raise RemoteError(METHOD_NOT_FOUND, "this kernel does not know the turn")
         if method == "item/tool/call":
-            return await self._run_tool(handle, params)
+            return await self._tools.run(handle, params)
+        if self.place.is_served:
+            raise RemoteError(METHOD_NOT_FOUND, "this kernel answers no questions")
         item = handle.item(params["itemId"])
         request = pending_request(method, params, str(request_id), item)
         return await self._asker.answer(handle, request, self._approvers.get(handle.turn_id))
-
-    async def _run_tool(self, handle: TurnHandle, params: Json) -> Json:
-        tool, arguments = params["tool"], params.get("arguments") or {}
-        if tool not in KERNEL_TOOLS or self.shell is None:
-            raise RemoteError(_METHOD_NOT_FOUND, f"this kernel has no tool `{tool}`")
-        label = str(arguments.get("code") or f"{tool}({', '.join(map(str, arguments.values()))})")
-        result: Json | None = await handle.run_on_main(
-            lambda: call_kernel_tool(self.shell, tool, arguments), label
-        )
-        if result is None:
-            text = {"type": "inputText", "text": "aborted by user"}
-            return {"contentItems": [text], "success": False}
-        return result
 
 
 _runtime: KernelRuntime | None = None
@@ -263,6 +303,10 @@ def get_runtime() -> KernelRuntime:
         if _runtime is None:
             _runtime = KernelRuntime()
         return _runtime
+
+
+async def _nothing(_client: "CodexClient") -> None:
+    """Ask nothing; that it could be asked is the answer."""
 
 
 def _shell() -> Any:

@@ -5,19 +5,23 @@ import inspect
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from codex_jupyter.errors import CodexError, InvalidIdError, UsageError
+from codex_jupyter.errors import CodexError, InvalidIdError, RemoteError, UsageError
 from codex_jupyter.flow.channels import Outbox
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
 from codex_jupyter.notebook.kernel_tools import tool_specs
 from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, tell_in_one_line
-from codex_jupyter.notebook.runtime import KernelRuntime, get_runtime
+from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime, get_runtime
+from codex_jupyter.notebook.served_display import ServedDisplay
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
 from codex_jupyter.notebook.turn_handle import TurnHandle
-from codex_jupyter.notebook.turn_state import TurnState
 from codex_jupyter.rpc import merge_deltas
+from codex_jupyter.view.turn_state import TurnState
+
+if TYPE_CHECKING:
+    from codex_jupyter.client.aio import CodexClient
 
 __all__ = ["Thread", "TurnEvent", "folder", "start", "thread"]
 
@@ -91,8 +95,7 @@ class Thread:
         """
         core = self._runtime.core
         if self._opened is None or self._opened_in is not core:
-            method, params = self._opening()
-            self._opened = self._runtime.call(lambda client: client.call(method, params))
+            self._opened = self._runtime.call(self._open_on)
             self._opened_in = core
         return self._opened
 
@@ -207,11 +210,22 @@ class Thread:
     async def _open_async(self) -> None:
         core = self._runtime.core
         if self._opened is None or self._opened_in is not core:
-            method, params = self._opening()
-            self._opened = await self._runtime.call_async(
-                lambda client: client.call(method, params)
-            )
+            self._opened = await self._runtime.call_async(self._open_on)
             self._opened_in = core
+
+    async def _open_on(self, client: "CodexClient") -> Json:
+        """Begin or resume the thread; on the core's loop."""
+        if self._on_approval is not None and self._runtime.place.is_served:
+            raise UsageError(f"on_approval is never called: {ANSWERED_BY_THE_PAGE}")
+        method, params = self._opening()
+        try:
+            return await client.call(method, params)
+        except RemoteError as error:
+            data: Any = error.remote_data
+            if self._id is None or not isinstance(data, dict) or data.get("duplicate") != "thread":
+                raise
+        # Begun before and without a turn so far: a server that lives on still has it.
+        return await client.call("thread/resume", {"threadId": self._id})
 
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
@@ -236,7 +250,7 @@ class Thread:
             model=opened["model"],
             sandbox=opened.get("sandboxing", "not sandboxed"),
         )
-        self._notice_once(state)
+        self._notice_once(state, opened)
         handle = TurnHandle(
             runtime.core,
             state,
@@ -247,26 +261,25 @@ class Thread:
             summon=runtime.summon if runtime.can_summon else None,
         )
         runtime.add_turn(handle, self._on_approval)
-        if runtime.settings.nothing_stated:
+        if not runtime.place.is_served and runtime.settings.nothing_stated:
             handle.before_turn = runtime.name_servers_nearby
         return handle
 
     def _display(self, turn_id: str) -> TurnDisplay:
-        if self._runtime.shell is None:
+        runtime = self._runtime
+        if runtime.shell is None:
             return QuietDisplay()
-        live = self._runtime.has_stdin() and hasattr(self._runtime.shell, "kernel")
-        answer = self._runtime.control.answer
-        return CellDisplay(self.id, turn_id, live=live, answer=answer)
+        if runtime.place.is_served:
+            return ServedDisplay(self.id, turn_id)
+        kind = runtime.view_kind() if runtime.has_stdin() else "none"
+        return CellDisplay(self.id, turn_id, kind=kind, answer=runtime.control.answer)
 
-    def _notice_once(self, state: TurnState) -> None:
+    def _notice_once(self, state: TurnState, opened: Json) -> None:
         """Say in the first output which model answers and why, and what the settings warn of."""
-        if self._noticed:
-            return
-        self._noticed = True
-        settings = self._runtime.settings
-        state.notice(settings.why_provider)
-        for warning in settings.warnings:
-            state.notice(warning, "warning")
+        if not self._noticed:
+            self._noticed = True
+            for notice in opened.get("notices") or ():
+                state.notice(notice["text"], notice["level"])
 
 
 def thread(  # noqa: PLR0913 - the settings of a thread
@@ -290,7 +303,8 @@ def thread(  # noqa: PLR0913 - the settings of a thread
         id: A UUID the new thread shall have.
         resume: The id of a stored thread to go on with, instead of a new one.
         on_approval: Called with each question of kind command, tool or patch, on a thread of its
-            own; returns ``accept``, ``acceptForSession``, ``decline`` or ``cancel``.
+            own; returns ``accept``, ``acceptForSession``, ``decline`` or ``cancel``. Only where
+            the kernel embeds the core.
     """
     if id is not None and resume is not None:
         raise _refusal("give `id` for a new thread or `resume` for a stored one, not both")

@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from codex_jupyter.notebook.turn_state import Op, TurnState
+from codex_jupyter.notebook.live_view import LiveView, ViewKind, make_view
+from codex_jupyter.view.turn_state import Op, TurnState
 
 __all__ = ["CellDisplay", "QuietDisplay", "TurnDisplay"]
 
@@ -59,11 +60,12 @@ class CellDisplay:
 
     With a page that can draw widgets the output holds a live view until the end; while it does,
     the static forms are not refreshed, because a front end answers every update by drawing the
-    view anew, under the user's pointer. Without one the static forms are refreshed at most once a
-    second, so that a crash leaves something to read.
+    view anew, under the user's pointer. Our own mime type is left out so long: its renderer ranks
+    before widgets. Without a view the static forms are refreshed at most once a second, so that a
+    crash leaves something to read.
 
     Args:
-        live: Whether a page may be there to draw widgets.
+        kind: What a page there can draw.
         answer: Answers what a page asks by comm.
     """
 
@@ -72,27 +74,27 @@ class CellDisplay:
         thread_id: str,
         turn_id: str,
         *,
-        live: bool,
+        kind: ViewKind,
         answer: Callable[[Json], Json | None],
     ) -> None:
         self._ids = {"threadId": thread_id, "turnId": turn_id}
-        self._live = live
+        self._kind: ViewKind = kind
         self._answer = answer
         self._display_id = f"codex-{uuid.uuid4().hex}"
-        self._view: Any = None
+        self._view: LiveView | None = None
         self._settled = 0.0
         self._refreshed = 0.0
+        self._changed = False
 
     def open(self, state: TurnState) -> None:
         """Put the display into the output of the running cell."""
-        from codex_jupyter.notebook.output import bundle  # noqa: PLC0415 - first use only
+        from codex_jupyter.view.output import TURN_MIME, bundle  # noqa: PLC0415 - first use only
 
         data = bundle(state.snapshot())
-        if self._live:
-            from codex_jupyter.notebook.turn_view import TurnView  # noqa: PLC0415 - first use only
-
-            self._view = TurnView(state.snapshot())
+        self._view = make_view(self._kind, state.snapshot())
+        if self._view is not None:
             self._view.on_message(self._asked)
+            del data[TURN_MIME]
             data["application/vnd.jupyter.widget-view+json"] = {
                 "version_major": 2,
                 "version_minor": 0,
@@ -102,6 +104,7 @@ class CellDisplay:
 
     def push(self, ops: list[Op]) -> None:
         """Send changes to the pages that show the view."""
+        self._changed = self._changed or bool(ops)
         if self._view is not None:
             self._view.push(ops, time.monotonic())
 
@@ -109,8 +112,8 @@ class CellDisplay:
         """Flush, settle or refresh, whatever is due."""
         now = time.monotonic()
         if self._view is None:
-            if now - self._refreshed >= _REFRESH_EVERY:
-                self._refreshed = now
+            if self._changed and now - self._refreshed >= _REFRESH_EVERY:
+                self._refreshed, self._changed = now, False
                 self._publish_static(state)
             return
         due = self._view.due_in(now)
@@ -126,12 +129,11 @@ class CellDisplay:
             self._view.settle(state.snapshot(), time.monotonic())
         self._publish_static(state)
         if self._view is not None:
-            self._view.close()
-            self._view.layout.close()  # a widget of its own, which nothing else closes
+            self._view.retire()
             self._view = None
 
     def _publish_static(self, state: TurnState) -> None:
-        from codex_jupyter.notebook.output import bundle  # noqa: PLC0415 - first use only
+        from codex_jupyter.view.output import bundle  # noqa: PLC0415 - first use only
 
         self._publish(bundle(state.snapshot()), update=True)
 

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
 
@@ -17,8 +18,8 @@ from codex_jupyter.notebook.outcome import (
     tell_in_one_line,
 )
 from codex_jupyter.notebook.turn_display import QuietDisplay
-from codex_jupyter.notebook.turn_state import PendingRequest, TurnState
-from codex_jupyter.notebook.waiting import Bench, Job, stoppable
+from codex_jupyter.notebook.waiting import Bench, Job, interrupt_kernel_code, stoppable
+from codex_jupyter.view.turn_state import PendingRequest, TurnState
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
@@ -29,6 +30,7 @@ __all__ = ["TurnHandle"]
 
 Json = dict[str, Any]
 OnEvent = Callable[[str, Json], None]
+T = TypeVar("T")
 
 _TICK: Final = 0.03
 """Seconds between two looks at what the display has due; about thirty frames a second."""
@@ -45,6 +47,9 @@ class _Stop:
     """How far stopping has got."""
 
     presses: int = 0
+    own_signals: int = 0
+    """Interrupts that we sent to the main thread, and that are on their way back to us."""
+
     gave_up: bool = False
     failure: BaseException | None = None
 
@@ -89,6 +94,11 @@ class TurnHandle:
         """Whether the turn has ended."""
         return self._driven is not None and self._driven.done()
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether the core went away before the turn had ended; it may run on there."""
+        return isinstance(self._stop.failure, PeerClosedError)
+
     def start(self, on_end: Callable[[], object] | None = None) -> None:
         """Show the turn and let it begin; on the thread of the cell.
 
@@ -126,14 +136,14 @@ class TurnHandle:
             TurnFailedError: The turn failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        with stoppable(self.bench, self._watch, self._pressed):
+        with stoppable(self.bench, self.post, self._signalled):
             self.bench.wait()
         return self._conclude()
 
     async def wait_async(self) -> TurnResult:
         """Do the same on a running asyncio loop; cancelling the wait stops the turn."""
         try:
-            with stoppable(self.bench, self._watch, self._pressed):
+            with stoppable(self.bench, self.post, self._signalled):
                 await self.bench.wait_async()
         except BaseException:
             self.interrupt()
@@ -148,6 +158,15 @@ class TurnHandle:
     def interrupt(self) -> None:
         """Stop the turn; a second call does not wait for its tools any more."""
         self._core.call_soon(self._pressed)
+
+    def join(self, seconds: float) -> None:
+        """Wait until the turn has ended, for so long at most; not on the core's loop."""
+        if self._driven is not None:
+            wait([self._driven], timeout=seconds)
+
+    def post(self, work: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Run ``work`` on the core's loop, in a task of its own."""
+        return self._core.post(lambda _client: work())
 
     async def run_on_main(self, run: Callable[[], Any], label: str) -> Any:
         """Run something on the kernel's main thread and return its result; on the core's loop.
@@ -194,6 +213,8 @@ class TurnHandle:
 
     def _take(self, method: str, params: Json) -> None:
         self._display.push(self.state.apply(method, params))
+        if method == "turn/completed" and self.bench.running is not None and not self._stop.presses:
+            self._pressed()  # a page or the server stopped it, and its code still runs here
         if self.on_event is not None:
             self.on_event(method, params)
 
@@ -202,11 +223,20 @@ class TurnHandle:
             await anyio.sleep(_TICK)
             self._display.tick(self.state)
 
-    def _watch(self, work: Callable[[], Any]) -> "Future[Any]":
-        return self._core.post(lambda _client: work())
+    def _signalled(self) -> None:
+        """Take an interrupt of the kernel's, unless it is one of ours; on the core's loop."""
+        if self._stop.own_signals:
+            self._stop.own_signals -= 1
+            return
+        self._press()
 
     def _pressed(self) -> None:
-        """Take one press of a stop button; on the core's loop."""
+        """Take a stop that came from elsewhere, such as a page; on the core's loop."""
+        if self.bench.running is not None and interrupt_kernel_code(self.bench):
+            self._stop.own_signals += 1
+        self._press()
+
+    def _press(self) -> None:
         if self.done and self.bench.running is None:
             return
         self._stop.presses += 1
@@ -215,11 +245,13 @@ class TurnHandle:
             self._core.post(self._wind_down)
         else:
             self._stop.gave_up = True
-            self._core.post(self._interrupt_server)
+            self._core.post(self.interrupt_server)
             self.bench.finish()
 
     async def _wind_down(self, client: "CodexClient") -> None:
-        await self._interrupt_server(client)
+        del client
+        # Beside the waiting: a server that cannot be reached now must not hold up the cell.
+        self._core.post(self.interrupt_server)
         started = time.monotonic()
         # Kernel code may run on after the turn has ended: the server does not wait for it.
         while (held := self.bench.running) is not None or not self.done:
@@ -240,13 +272,12 @@ class TurnHandle:
             self._display.tick(self.state)
         self._display.push(self.state.hold(None))
 
-    async def _interrupt_server(self, client: "CodexClient") -> None:
-        asked = {"threadId": self.thread_id, "turnId": self.turn_id}
-        try:
+    async def interrupt_server(self, client: "CodexClient") -> None:
+        """Ask the server to stop the turn; on the core's loop."""
+        # Else it has ended by itself, or never began; either way nothing is left to stop.
+        with suppress(RemoteError, PeerClosedError):
+            asked = {"threadId": self.thread_id, "turnId": self.turn_id}
             await client.call("turn/interrupt", asked)
-        except (RemoteError, PeerClosedError):
-            # It has ended by itself, or never began; either way nothing is left to stop.
-            return
 
     def _fail(self, problem: BaseException) -> None:
         if self._stop.failure is None:

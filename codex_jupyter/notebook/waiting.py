@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 
-__all__ = ["Bench", "Job", "stoppable"]
+__all__ = ["Bench", "Job", "interrupt_kernel_code", "stoppable"]
 
 
 @dataclass(slots=True)
@@ -191,6 +191,24 @@ class _Signals:
 
 
 _signals: _Signals | None = None
+
+
+def interrupt_kernel_code(bench: Bench) -> bool:
+    """Interrupt the turn's code on the main thread as the kernel's own stop would; any thread.
+
+    Returns whether a signal was sent: only where `stoppable` listens, and only while such code
+    runs. The signal then also arrives at ``on_signal``.
+    """
+    signals = _signals
+    if signals is None or bench.running is None:
+        return False
+    if not any(wait.bench is bench for wait in signals.waits):
+        return False
+    main = threading.main_thread().ident
+    if main is None:
+        return False
+    signal.pthread_kill(main, signal.SIGINT)
+    return True
 
 
 @contextmanager

@@ -142,6 +142,8 @@ class RequestResolved:
 
     request_id: RequestId
     method: str
+    outcome: str
+    """The decision, ``answered``, ``refused`` or ``withdrawn``."""
 
 
 EventMsg = (

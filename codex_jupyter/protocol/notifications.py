@@ -6,7 +6,7 @@ from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
-from codex_jupyter.protocol.requests import Thread, Turn
+from codex_jupyter.protocol.requests import OpenRequest, Thread, Turn
 
 __all__ = ["NOTIFICATIONS"]
 
@@ -112,6 +112,28 @@ class RequestResolved(WireModel):
 
     thread_id: str
     request_id: str
+    turn_id: str | None = None
+    """Ours: the turn that asked."""
+
+    outcome: str | None = None
+    """Ours: ``accept``, ``acceptForSession``, ``decline``, ``cancel``, ``answered``, ``refused`` or
+    ``withdrawn``."""
+
+
+class RequestOpened(WireModel):
+    """Ours: a question waits for an answer in some thread; told to pages."""
+
+    request: OpenRequest
+
+
+class TurnOps(_OfTurn):
+    """Ours: what changed in a turn that this connection watches (`turn/watch`)."""
+
+    seq: int
+    """One more than that of the message before it, or than that of the snapshot."""
+
+    ops: list[dict[str, Any]]
+    """In order. ``view/turn_state.py`` folds them into the snapshot."""
 
 
 class ErrorNotice(_OfTurn):
@@ -152,7 +174,9 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "item/reasoning/summaryTextDelta": ItemDelta,
     "item/reasoning/textDelta": ItemDelta,
     "item/commandExecution/outputDelta": ItemDelta,
+    "serverRequest/opened": RequestOpened,
     "serverRequest/resolved": RequestResolved,
+    "turn/ops": TurnOps,
     "error": ErrorNotice,
     "warning": Warned,
     "configWarning": ConfigWarned,

@@ -235,6 +235,13 @@ class Thread(WireModel):
     turns: list[Turn] = Field(default_factory=list[Turn])
 
 
+class Notice(WireModel):
+    """One remark for whoever begins a thread."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
 class ThreadOpened(WireModel):
     """The result of thread/start and thread/resume."""
 
@@ -248,6 +255,9 @@ class ThreadOpened(WireModel):
     reasoning_effort: Effort | None = None
     sandboxing: str
     """Ours: what holds commands back on this machine, in words for a card."""
+
+    notices: list[Notice] = Field(default_factory=list["Notice"])
+    """Ours: which model answers and why, and what the settings warn of."""
 
 
 class ThreadReadResult(WireModel):
@@ -279,6 +289,108 @@ class TurnInterruptResult(WireModel):
     """The result of turn/interrupt: the turn is on its way out."""
 
 
+class _OfOneTurn(WireModel):
+    thread_id: str
+    turn_id: str
+
+
+class TurnWatchParams(_OfOneTurn):
+    """Ours: see a turn as a page draws it, from a snapshot on, by `turn/ops`.
+
+    A turn that runs is live; one that has ended, or is only stored, is just a snapshot. Watching
+    again starts from a new snapshot.
+    """
+
+    METHOD: ClassVar[str] = "turn/watch"
+
+
+class TurnWatchResult(WireModel):
+    """The result of turn/watch."""
+
+    known: bool
+    """Whether there is such a turn; if not, the rest is empty."""
+
+    snapshot: dict[str, Any] | None = None
+    """At most 256 KiB; the state that ``view/turn_state.py`` describes."""
+
+    seq: int = 0
+    """Number of the last `turn/ops` that the snapshot contains."""
+
+    running: bool = False
+    open: list[str] = Field(default_factory=list[str])
+    """Ids of the questions that can be answered now."""
+
+
+class TurnUnwatchParams(_OfOneTurn):
+    """Ours: hear no more of a turn."""
+
+    METHOD: ClassVar[str] = "turn/unwatch"
+
+
+class TurnUnwatchResult(WireModel):
+    """The result of turn/unwatch."""
+
+
+class TurnOutputParams(_OfOneTurn):
+    """Ours: the forms in which a turn is kept in a notebook."""
+
+    METHOD: ClassVar[str] = "turn/output"
+
+
+class TurnOutputResult(WireModel):
+    """The result of turn/output: one display of a notebook's format."""
+
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class ServerRequestAnswerParams(WireModel):
+    """Ours: answer a question, and learn whether the answer counted.
+
+    Give ``decision`` for an approval, ``answers`` for questions. Refused on connections that may
+    not answer, such as a kernel's.
+    """
+
+    METHOD: ClassVar[str] = "serverRequest/answer"
+
+    request_id: str
+    decision: Literal["accept", "acceptForSession", "decline", "cancel"] | None = None
+    digest: str | None = None
+    """The digest of what was shown; it must be the one that was asked with."""
+
+    answers: dict[str, Any] | None = None
+
+
+class ServerRequestAnswerResult(WireModel):
+    """The result of serverRequest/answer."""
+
+    status: Literal["ok", "gone"]
+    """``gone``: it is unknown, settled, or was shown differently."""
+
+
+class ServerRequestListParams(WireModel):
+    """Ours: every question that waits for an answer, in all threads."""
+
+    METHOD: ClassVar[str] = "serverRequest/list"
+
+
+class OpenRequest(WireModel):
+    """A question as a page shows it; other members are those of its kind."""
+
+    request_id: str
+    thread_id: str
+    turn_id: str
+    item_id: str
+    kind: Literal["command", "patch", "tool", "question"]
+    title: str
+
+
+class ServerRequestListResult(WireModel):
+    """The result of serverRequest/list, oldest first."""
+
+    data: list[OpenRequest]
+
+
 CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "initialize": (InitializeParams, InitializeResult),
     "thread/start": (ThreadStartParams, ThreadOpened),
@@ -288,5 +400,10 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),
+    "turn/watch": (TurnWatchParams, TurnWatchResult),
+    "turn/unwatch": (TurnUnwatchParams, TurnUnwatchResult),
+    "turn/output": (TurnOutputParams, TurnOutputResult),
+    "serverRequest/answer": (ServerRequestAnswerParams, ServerRequestAnswerResult),
+    "serverRequest/list": (ServerRequestListParams, ServerRequestListResult),
 }
 """Every method of this version, with the shapes of its params and result."""

@@ -9,10 +9,12 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
-from codex_jupyter.errors import InvalidRequestError, PeerClosedError
+from codex_jupyter.errors import CodexError, InvalidRequestError, PeerClosedError
+from codex_jupyter.ids import parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.rpc import Peer, Reply
 from codex_jupyter.server.handshake import Greeting, greet, initialize_result
+from codex_jupyter.server.rights import OWNER, Rights
 from codex_jupyter.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ class AppServer:
     once.
     """
 
-    def __init__(self, settings: Settings, tasks: anyio.abc.TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, tasks: anyio.abc.TaskGroup, *, watchable: bool = False
+    ) -> None:
         self.settings = settings
         self._tasks = tasks
+        self._watchable = watchable
         self._engine: Engine | None = None
         self._engine_ready: anyio.Event | None = None
         self._engine_problem: Exception | None = None
@@ -42,15 +47,50 @@ class AppServer:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncGenerator["AppServer"]:
-        """Run a server; leaving ends every turn and closes every rollout."""
+    async def open(
+        cls, settings: Settings, *, watchable: bool = False
+    ) -> AsyncGenerator["AppServer"]:
+        """Run a server; leaving ends every turn and closes every rollout.
+
+        Args:
+            settings: Defaults of new threads.
+            watchable: Whether pages will connect, which watch turns.
+        """
         async with anyio.create_task_group() as tasks:
-            yield cls(settings, tasks)
+            yield cls(settings, tasks, watchable=watchable)
             tasks.cancel_scope.cancel()
 
-    async def serve(self, streams: MessageStreams) -> None:
+    async def serve(self, streams: MessageStreams, rights: Rights = OWNER) -> None:
         """Serve one connection until it ends. Its end stops no turn."""
-        await _Conversation(self, streams).run()
+        await _Conversation(self, streams, rights).run()
+
+    def interrupt_kernel(self, kernel_id: str, reason: str = "interrupted") -> int:
+        """Stop the running turns that a kernel started, and return how many there were.
+
+        Acts at once; call it on the server's loop.
+        """
+        return self._engine.stop_kernel(kernel_id, reason) if self._engine is not None else 0
+
+    def kernel_gone(self, kernel_id: str) -> int:
+        """Do the same for a kernel that has ended: nobody can run its tools any more."""
+        return self.interrupt_kernel(kernel_id, "the kernel has ended")
+
+    def connections_of(self, kernel_id: str) -> int:
+        """Return how many connections a kernel has now."""
+        if self._engine is None:
+            return 0
+        return self._engine.subscriptions.count(lambda rights: rights.kernel_id == kernel_id)
+
+    def fail_turn(self, thread_id: str, turn_id: str, message: str) -> bool:
+        """Stop a turn that cannot go on; it ends as failed. ``False`` if it does not run."""
+        if self._engine is None:
+            return False
+        try:
+            key = parse_thread_id(thread_id), parse_turn_id(turn_id)
+            self._engine.fail_turn(key, CodexError(message))
+        except CodexError:
+            return False
+        return True
 
     async def engine(self) -> "Engine":
         """Return the engine, loading it if nobody has."""
@@ -77,7 +117,7 @@ class AppServer:
     async def _run_engine(self, ready: anyio.Event) -> None:
         try:
             engine_type = await anyio.to_thread.run_sync(_load_engine)
-            engine = engine_type(self.settings)
+            engine = engine_type(self.settings, watchable=self._watchable)
         except Exception as error:  # noqa: BLE001 - told to everybody who asks for the engine
             _log.exception("the engine could not be loaded")
             self._engine_problem = error
@@ -85,7 +125,7 @@ class AppServer:
             return
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(engine.threads.run, started)
+            tasks.start_soon(engine.run, started)
             tasks.start_soon(engine.warm)
             await started.wait()
             self._engine = engine
@@ -98,8 +138,9 @@ class AppServer:
 class _Conversation:
     """One connection, from before its handshake to its end."""
 
-    def __init__(self, app: AppServer, streams: MessageStreams) -> None:
+    def __init__(self, app: AppServer, streams: MessageStreams, rights: Rights) -> None:
         self._app = app
+        self._rights = rights
         self._greeting: Greeting | None = None
         self._connection: Connection | None = None
         self._engine: Engine | None = None
@@ -112,7 +153,7 @@ class _Conversation:
             await self._peer.run()
         finally:
             if self._connection is not None and self._engine is not None:
-                self._engine.subscriptions.remove(self._connection)
+                self._engine.disconnect(self._connection)
 
     async def _on_request(self, method: str, params: Any, request_id: str | int) -> Any:
         del request_id
@@ -134,10 +175,12 @@ class _Conversation:
         """Hear what everybody hears, from the greeting on; nothing has to be asked first."""
         if self._greeting is not None and not self._peer.closed:
             self._engine = engine
-            self._connection = engine.connect(self._peer, self._greeting)
+            self._connection = engine.connect(self._peer, self._greeting, self._rights)
 
     def _on_notification(self, method: str, params: Any) -> None:
-        """`initialized` is the only one there is, and nothing waits for it."""
+        """Take what a client says unasked; nothing waits for `initialized`."""
+        if method == "turn/held" and self._engine is not None and self._connection is not None:
+            self._engine.note_hold(self._connection, params)
 
 
 def _load_engine() -> type["Engine"]:

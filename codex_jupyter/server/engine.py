@@ -1,46 +1,121 @@
-"""What stands behind the handshake: the threads and who hears them."""
+"""What stands behind the handshake: the threads, who hears them, who watches, whose they are."""
+
+from typing import Any
+
+import anyio
 
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import ThreadNotFoundError
+from codex_jupyter.errors import CodexError, ThreadNotFoundError
 from codex_jupyter.flow.requests import Outcome
-from codex_jupyter.ids import ThreadId
+from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.model.client import warm as warm_http
+from codex_jupyter.protocol.events import Event, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
+from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
+from codex_jupyter.server.page_handlers import PageHandlers
+from codex_jupyter.server.rights import Rights
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
+from codex_jupyter.tools.policy import NOT_SANDBOXED
 
 __all__ = ["Engine"]
 
+Json = dict[str, Any]
+
 
 class Engine:
-    """The parts of a server that are heavy to load, wired together."""
+    """The parts of a server that are heavy to load, wired together.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: Defaults of new threads.
+        watchable: Whether pages may watch turns; keeping what they need costs a little per event.
+    """
+
+    def __init__(self, settings: Settings, *, watchable: bool) -> None:
         self._settings = settings
-        self.subscriptions = Subscriptions(self._settle)
+        self.kernels = KernelTurns()
+        self.watches = TurnWatches(self._describe) if watchable else None
+        self.subscriptions = Subscriptions(
+            self._settle, self.kernels, self.watches.publish if self.watches else None
+        )
         store = ThreadStore(settings.home)
-        self.threads = ThreadManager(settings, store, self.subscriptions.publish)
-        self.handlers = Handlers(self.threads, self.subscriptions)
+        self.threads = ThreadManager(settings, store, self._publish)
+        pages = PageHandlers(self.threads, self.subscriptions, self.watches)
+        self.handlers = Handlers(self.threads, self.subscriptions, self.kernels, pages)
 
-    def connect(self, peer: Peer, greeting: Greeting) -> Connection:
+    async def run(self, started: anyio.Event) -> None:
+        """Run the threads and what pages watch, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            if self.watches is not None:
+                tasks.start_soon(self.watches.run)
+            await self.threads.run(started)
+
+    def connect(self, peer: Peer, greeting: Greeting, rights: Rights) -> Connection:
         """Let a greeted connection take part."""
-        connection = Connection(peer, greeting.experimental, greeting.opted_out)
+        connection = Connection(peer, greeting.experimental, greeting.opted_out, rights)
         self.subscriptions.add(connection)
         for warning in self._settings.warnings:
             peer.notify("configWarning", {"summary": warning})
         return connection
+
+    def disconnect(self, connection: Connection) -> None:
+        """Forget a connection whose stream has ended; its turns run on."""
+        self.subscriptions.remove(connection)
+        if self.watches is not None:
+            self.watches.remove(connection)
+
+    def stop_kernel(self, kernel_id: str, reason: str) -> int:
+        """Stop every running turn that a kernel started; return how many there were."""
+
+        def stop(key: TurnKey) -> None:
+            self.threads.get(key[0]).interrupt(key[1], reason)
+
+        return self.kernels.stop(kernel_id, stop)
+
+    def fail_turn(self, key: TurnKey, problem: CodexError) -> None:
+        """Stop a turn that cannot go on; it ends as failed, with this text.
+
+        Raises:
+            CodexError: It does not run.
+        """
+        self.threads.get(key[0]).fail(key[1], problem)
+
+    def note_hold(self, connection: Connection, params: Any) -> None:
+        """Take a kernel's word that code of a turn of its own still holds it."""
+        match params:
+            case {"threadId": str(thread_id), "turnId": str(turn_id), "code": str() | None as code}:
+                key = ThreadId(thread_id), TurnId(turn_id)
+                if self.watches is not None and connection.rights.runs_tools:
+                    self.watches.hold(key, code)
+            case _:
+                return
 
     async def warm(self) -> None:
         """Load the HTTP library in a worker thread, before the first turn needs it."""
         if self._settings.provider.kind == "http":
             await warm_http()
 
-    def _settle(self, thread_id: ThreadId, request_id: str, outcome: Outcome) -> None:
+    def _publish(self, event: Event) -> None:
+        self.subscriptions.publish(event)
+        if isinstance(event.msg, TurnCompleted) and event.turn_id is not None:
+            self.kernels.end((event.thread_id, event.turn_id))
+
+    def _describe(self, thread_id: ThreadId) -> Json:
+        session = self.threads.get(thread_id)
+        is_first = not session.state.transcript.turns()
+        return {
+            "model": session.config.model,
+            "sandbox": NOT_SANDBOXED,
+            "notices": self._settings.notices if is_first else [],
+        }
+
+    def _settle(self, thread_id: ThreadId, request_id: str, outcome: Outcome) -> bool:
         try:
             session = self.threads.get(thread_id)
         except ThreadNotFoundError:
-            return
-        session.state.broker.answer(request_id, outcome)
+            return False
+        return session.state.broker.answer(request_id, outcome)

@@ -23,6 +23,8 @@ from codex_jupyter.protocol.requests import (
 )
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.kernel_turns import KernelTurns
+from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.tools.policy import NOT_SANDBOXED
@@ -38,9 +40,16 @@ MAX_INPUT_CHARS: Final = 1_048_576
 class Handlers:
     """The methods after the handshake, for all connections."""
 
-    def __init__(self, threads: ThreadManager, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        threads: ThreadManager,
+        subscriptions: Subscriptions,
+        kernels: KernelTurns,
+        pages: PageHandlers,
+    ) -> None:
         self._threads = threads
         self._subscriptions = subscriptions
+        self._kernels = kernels
         self._methods: dict[str, Callable[[Connection, Any], Awaitable[Any]]] = {
             "thread/start": self._thread_start,
             "thread/resume": self._thread_resume,
@@ -49,6 +58,7 @@ class Handlers:
             "turn/start": self._turn_start,
             "turn/steer": self._turn_steer,
             "turn/interrupt": self._turn_interrupt,
+            **pages.methods,
         }
 
     async def handle(self, connection: Connection, method: str, params: Any) -> Any:
@@ -114,7 +124,7 @@ class Handlers:
             )
         )
 
-    async def _turn_start(self, _connection: Connection, params: Any) -> Reply:
+    async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
         _check_size(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
@@ -126,7 +136,16 @@ class Handlers:
             client_message_id=asked.client_user_message_id,
         )
         submission = Submission(turn_id, op, chosen_by_caller=asked.turn_id is not None)
-        accepted = await session.submit(submission)
+        key = (session.thread_id, turn_id)
+        noted = self._kernels.begin(connection.rights.kernel_id, key)
+        try:
+            accepted = await session.submit(submission)
+        except BaseException:
+            if noted:
+                self._kernels.end(key)
+            raise
+        if noted and accepted.steered:
+            self._kernels.end(key)
         turn: Json = {
             "id": accepted.turn_id,
             "rootTurnId": accepted.turn_id,
@@ -169,6 +188,7 @@ class Handlers:
             "sandbox": config.sandbox,
             "reasoningEffort": config.effort,
             "sandboxing": NOT_SANDBOXED,
+            "notices": self._threads.settings.notices,
         }
 
 

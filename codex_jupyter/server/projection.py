@@ -83,9 +83,9 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
             return "error", {**turn, "willRetry": will_retry, "error": error}
         case Warned(message):
             return "warning", {**thread, "message": message}
-        case RequestResolved(request_id, method):
+        case RequestResolved(request_id, method, outcome):
             if method == "item/tool/call":
                 return None, {}
-            return "serverRequest/resolved", {**thread, "requestId": request_id}
+            return "serverRequest/resolved", {**turn, "requestId": request_id, "outcome": outcome}
         case RequestOpened():
             return None, {}

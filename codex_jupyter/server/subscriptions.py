@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from codex_jupyter.flow.requests import Answered, AskedRequest, Outcome, Refused
-from codex_jupyter.ids import ThreadId
+from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.protocol.events import Event, RequestOpened, RequestResolved
 from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND, Response
 from codex_jupyter.rpc import Peer
+from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.projection import BROADCAST, notification_of
+from codex_jupyter.server.rights import OWNER, Rights
 
 __all__ = ["Connection", "Subscriptions"]
 
 Json = dict[str, Any]
-Settle = Callable[[ThreadId, str, Outcome], None]
+_TOOL_CALL: Final = "item/tool/call"
+Settle = Callable[[ThreadId, str, Outcome], bool]
+Watch = Callable[[Event, Json | None], Json | None]
 
 
 @dataclass(eq=False, slots=True)
@@ -26,13 +30,16 @@ class Connection:
     """Whether it asked for members and methods that may still change."""
 
     opted_out: frozenset[str]
+    rights: Rights = OWNER
     threads: set[ThreadId] = field(default_factory=set[ThreadId])
 
 
 @dataclass(slots=True)
 class _Asked:
     thread_id: ThreadId
+    turn_id: TurnId
     method: str
+    params: Json
     waiting: set[Connection]
     """Connections that have neither answered nor said that they do not know the method."""
 
@@ -41,11 +48,16 @@ class Subscriptions:
     """Fans events out. Everything is synchronous: an event is queued everywhere or nowhere.
 
     Args:
-        settle: Takes the answer that counts.
+        settle: Takes the answer that counts; returns whether the question was still open.
+        kernels: Which turn belongs to which kernel.
+        watch: Takes every event, with its notification, before anybody hears of it; returns an
+            opened question as pages show it. ``None`` where no pages connect.
     """
 
-    def __init__(self, settle: Settle) -> None:
+    def __init__(self, settle: Settle, kernels: KernelTurns, watch: Watch | None = None) -> None:
         self._settle = settle
+        self._kernels = kernels
+        self._watch = watch
         self._connections: set[Connection] = set()
         self._subscribers: dict[ThreadId, set[Connection]] = {}
         self._asked: dict[str, _Asked] = {}
@@ -73,40 +85,79 @@ class Subscriptions:
         for request in pending:
             asked = self._asked.get(request.id)
             if asked is not None:
-                self._put(connection, request.id, asked, request.params)
+                self._put(connection, request.id, asked)
 
     def publish(self, event: Event) -> None:
         """Send one event to everybody whom it concerns."""
         msg = event.msg
         if isinstance(msg, RequestOpened):
-            asked = self._asked[msg.request_id] = _Asked(event.thread_id, msg.method, set())
-            for connection in list(self._subscribers.get(event.thread_id, ())):
-                self._put(connection, msg.request_id, asked, msg.params)
+            self._open(event, msg)
             return
         if isinstance(msg, RequestResolved):
             self._asked.pop(msg.request_id, None)
             for connection in self._subscribers.get(event.thread_id, ()):
                 connection.peer.forget(msg.request_id)
         notification = notification_of(event)
+        if self._watch is not None:
+            self._watch(event, notification)
         if notification is None:
             return
         method = notification["method"]
-        hearers = (
-            self._connections if method in BROADCAST else self._subscribers.get(event.thread_id, ())
-        )
-        for connection in hearers:
+        for connection in self._hearers(method, event.thread_id):
             if method not in connection.opted_out:
                 connection.peer.send(notification)
 
-    def _put(self, connection: Connection, request_id: str, asked: _Asked, params: Json) -> None:
-        if connection.peer.closed:
+    def answer(self, request_id: str, result: Json, digest: str | None) -> bool:
+        """Settle a question with an answer that did not come as a response.
+
+        Returns ``False`` if it is unknown or settled, or was shown with another digest.
+        """
+        asked = self._asked.get(request_id)
+        if asked is None or asked.method == _TOOL_CALL or asked.params.get("digest") != digest:
+            return False
+        return self._settle(asked.thread_id, request_id, Answered(result))
+
+    def count(self, rights: Callable[[Rights], bool]) -> int:
+        """Return how many connections have such rights."""
+        return sum(rights(connection.rights) for connection in self._connections)
+
+    def _open(self, event: Event, msg: RequestOpened) -> None:
+        """Put a question to everybody who may answer it."""
+        turn_id = event.turn_id or TurnId("")
+        asked = _Asked(event.thread_id, turn_id, msg.method, msg.params, set())
+        self._asked[msg.request_id] = asked
+        shown = self._watch(event, None) if self._watch is not None else None
+        if shown is not None:
+            for connection in self._connections:
+                if connection.rights.hears_all_requests:
+                    connection.peer.notify("serverRequest/opened", {"request": shown})
+        for connection in list(self._subscribers.get(event.thread_id, ())):
+            self._put(connection, msg.request_id, asked)
+
+    def _hearers(self, method: str, thread_id: ThreadId) -> Iterable[Connection]:
+        if method in BROADCAST:
+            return self._connections
+        subscribers = self._subscribers.get(thread_id, set[Connection]())
+        if method != "serverRequest/resolved":
+            return subscribers
+        return subscribers | {c for c in self._connections if c.rights.hears_all_requests}
+
+    def _is_for(self, rights: Rights, asked: _Asked) -> bool:
+        """Whether a connection of these rights is asked, by a request of the protocol."""
+        if asked.method != _TOOL_CALL:
+            return rights.may_answer and not rights.hears_all_requests
+        kernel_id = self._kernels.kernel_of((asked.thread_id, asked.turn_id))
+        return rights.runs_tools and kernel_id in (None, rights.kernel_id)
+
+    def _put(self, connection: Connection, request_id: str, asked: _Asked) -> None:
+        if connection.peer.closed or not self._is_for(connection.rights, asked):
             return
         asked.waiting.add(connection)
 
         def take(response: Response) -> None:
             self._answered(connection, request_id, response)
 
-        connection.peer.ask(request_id, asked.method, params, take)
+        connection.peer.ask(request_id, asked.method, asked.params, take)
 
     def _answered(self, connection: Connection, request_id: str, response: Response) -> None:
         """Count an answer, unless it only says that this connection cannot answer."""
@@ -122,6 +173,7 @@ class Subscriptions:
             return
         asked.waiting.discard(connection)
         unknown = response.error.get("code") == METHOD_NOT_FOUND
-        if not (unknown and asked.waiting):
+        others = asked.waiting or any(c.rights.hears_all_requests for c in self._connections)
+        if not (unknown and others):
             message = str(response.error.get("message", "error"))[:500]
             self._settle(asked.thread_id, request_id, Refused(message))

@@ -4,12 +4,22 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["home_dir", "snapshot"]
+__all__ = ["home_dir", "snapshot", "take"]
 
 
 def snapshot() -> dict[str, str]:
     """Copy the environment of this process."""
     return dict(os.environ)  # noqa: TID251 - the one place
+
+
+def take(*names: str) -> dict[str, str]:
+    """Take variables out of the environment of this process, so that no child inherits them.
+
+    Returns:
+        Those that were set.
+    """
+    environ = os.environ  # noqa: TID251 - the one place
+    return {name: environ.pop(name) for name in names if name in environ}
 
 
 def home_dir(environ: Mapping[str, str]) -> Path:

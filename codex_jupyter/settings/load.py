@@ -110,6 +110,12 @@ class Settings:
     warnings: tuple[str, ...] = ()
     """Sentences to show once: unknown keys with the nearest known name, damaged choices."""
 
+    @property
+    def notices(self) -> list[dict[str, str]]:
+        """What to tell whoever begins a thread: ``level`` is ``info`` or ``warning``."""
+        warnings = [{"level": "warning", "text": warning} for warning in self.warnings]
+        return [{"level": "info", "text": self.why_provider}, *warnings]
+
     @classmethod
     def load(
         cls, *, environ: Mapping[str, str] | None = None, overrides: Sequence[str] = ()

@@ -31,8 +31,10 @@ class Lab:
     def configure(self, *lines: str, **provider: Any) -> None:
         write_config(self.home, self.fake.base_url, *lines, **provider)
 
-    def serving(self, *overrides: str) -> AbstractAsyncContextManager[AppServer]:
-        return serving(self.home, *overrides)
+    def serving(
+        self, *overrides: str, watchable: bool = False
+    ) -> AbstractAsyncContextManager[AppServer]:
+        return serving(self.home, *overrides, watchable=watchable)
 
     def connect(self, server: AppServer, **capabilities: Any) -> AbstractAsyncContextManager[Talk]:
         return connect(server, **capabilities)

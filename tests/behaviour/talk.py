@@ -18,6 +18,7 @@ from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
 from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.server.app import AppServer
+from codex_jupyter.server.rights import OWNER, Rights
 from codex_jupyter.settings import Settings
 from codex_jupyter.settings.environment import snapshot
 from codex_jupyter.transports.stdio import StdioStreams
@@ -295,11 +296,13 @@ async def background() -> AsyncGenerator[anyio.abc.TaskGroup]:
 
 
 @asynccontextmanager
-async def serving(home: Path, *overrides: str) -> AsyncGenerator[AppServer]:
+async def serving(
+    home: Path, *overrides: str, watchable: bool = False
+) -> AsyncGenerator[AppServer]:
     """Run a server in this process."""
     settings = Settings.load(environ=environment(home), overrides=overrides)
     failure: Exception | None = None
-    async with AppServer.open(settings) as server:
+    async with AppServer.open(settings, watchable=watchable) as server:
         try:
             yield server
         except Exception as error:  # noqa: BLE001 - raised again below
@@ -310,13 +313,13 @@ async def serving(home: Path, *overrides: str) -> AsyncGenerator[AppServer]:
 
 @asynccontextmanager
 async def connect(
-    server: AppServer, *, greet: bool = True, **capabilities: Any
+    server: AppServer, *, greet: bool = True, rights: Rights = OWNER, **capabilities: Any
 ) -> AsyncGenerator[Talk]:
     """Connect to a server of this process in memory; leaving disconnects."""
     ours, theirs = memory_pair()
     talk = Talk(ours)
     async with background() as tasks:
-        tasks.start_soon(server.serve, theirs)
+        tasks.start_soon(server.serve, theirs, rights)
         tasks.start_soon(talk.listen)
         if greet:
             await talk.greet(**capabilities)

@@ -169,7 +169,7 @@ def test_the_architecture_names_only_modules_that_exist() -> None:
     walks = read(ARCHITECTURE).partition("## Walks")[2].partition("## Who owns")[0]
     for name in re.findall(r"`([a-z_]+/[a-z_./]+)`", walks):
         if name != "turn/interrupt":
-            where = ROOT / "codex_jupyter" / name.replace("static/", "notebook/static/")
+            where = ROOT / "codex_jupyter" / name.replace("static/", "view/static/")
             assert where.exists() or where.with_suffix(".py").exists(), name
 
 

@@ -1,7 +1,7 @@
 """Kernels to test in: one process of each ipykernel for all tests, made new when one is broken."""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,17 @@ import pytest
 
 from tests.fake_answers import Answer, status
 from tests.fake_model import FakeModelInThread, run_in_thread
-from tests.notebook.kernel_driver import Kernel, kernel_pythons, provider_config
+from tests.notebook.answering import Answerer, ControlAnswerer, PageAnswerer
+from tests.notebook.kernel_driver import Kernel, OwnKernel, kernel_pythons, provider_config
+from tests.notebook.server_driver import JupyterServer, Page
 
 PYTHONS = kernel_pythons()
+
+EMBEDDED = pytest.mark.parametrize("core", ["embedded"], indirect=True)
+"""For tests of what only a kernel with a core of its own does."""
+
+SERVED = pytest.mark.parametrize("core", ["server"], indirect=True)
+"""For tests of what only a kernel of a Jupyter server does."""
 
 _RESET = """\
 %reset -f
@@ -69,27 +77,29 @@ def model(fake_for_kernels: Model) -> Iterator[Model]:
 
 
 class KernelPool:
-    """One kernel of each Python, started when first used, replaced when it does not answer."""
+    """Kernels of one core and each Python, started when first used, replaced when one is broken."""
 
-    def __init__(self, folder: Path, model: Model) -> None:
-        self._folder = folder
-        self._config = provider_config(model.fake.base_url)
-        self._kernels: dict[Path, tuple[Kernel, ExitStack]] = {}
+    def __init__(self, start: Callable[[str, int], Kernel], config: str) -> None:
+        self._start = start
+        self._config = config
+        self._kernels: dict[str, tuple[Kernel, ExitStack]] = {}
         self._made = 0
 
-    def get(self, python: Path) -> Kernel:
+    def get(self, name: str) -> Kernel:
         """Return a kernel that answers, with nothing of earlier tests in it."""
-        if python in self._kernels:
-            kernel = self._kernels[python][0]
+        if name in self._kernels:
+            kernel = self._kernels[name][0]
             try:
                 kernel.forget()
                 assert kernel.execute("pass", limit=5).status == "ok"
             except AssertionError:
-                self._kernels.pop(python)[1].close()
-        if python not in self._kernels:
+                self._kernels.pop(name)[1].close()
+        if name not in self._kernels:
             stack = ExitStack()
-            self._kernels[python] = (stack.enter_context(self._start(python)), stack)
-        kernel = self._kernels[python][0]
+            self._made += 1
+            kernel = stack.enter_context(self._start(name, self._made))
+            self._kernels[name] = (kernel, stack)
+        kernel = self._kernels[name][0]
         config = kernel.home / "config.toml"
         changed = config.exists() and config.read_text() != self._config
         config.write_text(self._config)
@@ -98,12 +108,6 @@ class KernelPool:
         kernel.forget()
         return kernel
 
-    def _start(self, python: Path) -> Kernel:
-        self._made += 1
-        folder = self._folder / str(self._made)
-        folder.mkdir()
-        return Kernel(python, folder, {})
-
     def close(self) -> None:
         """End every kernel."""
         for _, stack in self._kernels.values():
@@ -111,19 +115,81 @@ class KernelPool:
 
 
 @pytest.fixture(scope="session")
-def kernel_pool(
+def embedded_pool(
     tmp_path_factory: pytest.TempPathFactory, fake_for_kernels: Model
 ) -> Generator[KernelPool]:
-    pool = KernelPool(tmp_path_factory.mktemp("kernels"), fake_for_kernels)
+    folder = tmp_path_factory.mktemp("kernels")
+
+    def start(name: str, number: int) -> Kernel:
+        (folder / str(number)).mkdir()
+        return OwnKernel(PYTHONS[name], folder / str(number), {})
+
+    pool = KernelPool(start, provider_config(fake_for_kernels.fake.base_url))
     yield pool
     pool.close()
 
 
-@pytest.fixture(scope="session", params=list(PYTHONS.values()), ids=list(PYTHONS))
-def kernel_python(request: pytest.FixtureRequest) -> Path:
+@pytest.fixture(scope="session")
+def jupyter_server(
+    tmp_path_factory: pytest.TempPathFactory, fake_for_kernels: Model
+) -> Generator[JupyterServer]:
+    folder = tmp_path_factory.mktemp("server")
+    config = provider_config(fake_for_kernels.fake.base_url)
+    with JupyterServer(folder, PYTHONS, config) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_pool(jupyter_server: JupyterServer, fake_for_kernels: Model) -> Generator[KernelPool]:
+    def start(name: str, number: int) -> Kernel:
+        return jupyter_server.start_kernel(name, str(number))
+
+    pool = KernelPool(start, provider_config(fake_for_kernels.fake.base_url))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session", params=["embedded", "server"])
+def core(request: pytest.FixtureRequest) -> str:
+    """Where the kernels of a test have their core."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=list(PYTHONS))
+def kernel_name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def kernel(kernel_pool: KernelPool, kernel_python: Path, model: Model) -> Kernel:
-    return kernel_pool.get(kernel_python)
+def kernel_python(kernel_name: str) -> Path:
+    return PYTHONS[kernel_name]
+
+
+@pytest.fixture
+def kernel(
+    request: pytest.FixtureRequest, core: str, kernel_name: str, model: Model
+) -> Iterator[Kernel]:
+    pool: KernelPool = request.getfixturevalue(
+        "served_pool" if core == "server" else "embedded_pool"
+    )
+    kernel = pool.get(kernel_name)
+    yield kernel
+    if kernel.core == "server":
+        # A turn that a failed test leaves must not ask the pages of the next ones.
+        kernel.execute("%codex interrupt")
+
+
+@pytest.fixture
+def page(kernel: Kernel, jupyter_server: JupyterServer) -> Iterator[Page]:
+    """A page at the Jupyter server."""
+    page = jupyter_server.page()
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def answerer(request: pytest.FixtureRequest, kernel: Kernel) -> Answerer:
+    """Whoever answers the kernel's questions."""
+    if kernel.core == "server":
+        return PageAnswerer(kernel, request.getfixturevalue("page"))
+    return ControlAnswerer(kernel)

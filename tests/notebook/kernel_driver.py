@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,17 @@ import zmq
 from jupyter_client.connect import write_connection_file
 from jupyter_client.session import Session
 
-__all__ = ["TURN_MIME", "WIDGET_MIME", "Kernel", "Run", "kernel_pythons", "provider_config"]
+__all__ = [
+    "ROOT",
+    "TURN_MIME",
+    "WIDGET_MIME",
+    "Kernel",
+    "OwnKernel",
+    "Run",
+    "clean_environment",
+    "kernel_pythons",
+    "provider_config",
+]
 
 Json = dict[str, Any]
 
@@ -115,11 +126,19 @@ class Run:
 
 
 class Kernel:
-    """A kernel process of its own process group, as Jupyter starts one. Use as a context."""
+    """A kernel that is driven over its own sockets. Use as a context.
 
-    def __init__(self, python: Path, folder: Path, env: Mapping[str, str]) -> None:
+    Args:
+        folder: Its working directory.
+        home: Where its core keeps its files.
+        connection: The connection file.
+    """
+
+    core = "embedded"
+
+    def __init__(self, folder: Path, home: Path, connection: Path) -> None:
         self.folder = folder
-        self.home = folder / "home"
+        self.home = home
         self.heard: list[Json] = []
         """Every message on iopub since `forget`."""
 
@@ -128,22 +147,8 @@ class Kernel:
 
         self._runs: dict[str, Run] = {}
         self._replies: dict[str, Json] = {}
-        self.home.mkdir(parents=True, exist_ok=True)
-        path, _ = write_connection_file(
-            str(folder / "kernel.json"), key=secrets.token_hex().encode()
-        )
-        config: Json = json.loads(Path(path).read_text())
+        config: Json = json.loads(connection.read_text())
         self._session = Session(key=config["key"].encode())
-        with (folder / "kernel.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(python), "-m", "ipykernel_launcher", "-f", path],
-                cwd=folder,
-                env=_environment(folder, env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self._poller = zmq.Poller()
         self._shell = self._connect(zmq.DEALER, config, "shell_port")
@@ -155,22 +160,37 @@ class Kernel:
         until = time.monotonic() + START_LIMIT
         while not any(m["msg_type"] == "status" for m in self.heard):
             assert time.monotonic() < until, self.log
-            assert self.process.poll() is None, self.log
+            assert self.is_alive(), self.log
             # Asked again and again: what is published before we are subscribed is lost.
             self._session.send(self._control, "kernel_info_request", {})
             self.pump(0.2)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.kill()
         self._context.destroy(linger=0)
 
     @property
     def log(self) -> str:
         """What the process wrote to its terminal."""
-        return (self.folder / "kernel.log").read_text(errors="replace")
+        raise NotImplementedError
+
+    @property
+    def core_pid(self) -> int:
+        """The process that has the core, whose children are the agent's commands."""
+        raise NotImplementedError
+
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        raise NotImplementedError
+
+    def interrupt(self) -> None:
+        """Do what the stop button does."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End the process at once."""
+        raise NotImplementedError
 
     def execute(self, code: str, *, allow_stdin: bool = False, limit: float = 20.0) -> Run:
         """Run a cell and wait for its end."""
@@ -200,7 +220,7 @@ class Kernel:
         """Take messages until ``is_true``, or fail with what the kernel said."""
         until = time.monotonic() + limit
         while not is_true():
-            if time.monotonic() > until or self.process.poll() is not None:
+            if time.monotonic() > until or not self.is_alive():
                 said = "\n".join(f"{m['msg_type']}: {str(m['content'])[:300]}" for m in self.heard)
                 raise AssertionError(f"waited {limit} s\n{said[-6000:]}\n{self.log[-2000:]}")
             self.pump(0.05)
@@ -218,10 +238,6 @@ class Kernel:
         request = self.prompts.pop(0)
         self._session.send(self._stdin, "input_reply", {"value": text}, parent=request)
         return request["content"]
-
-    def interrupt(self) -> None:
-        """Do what the stop button does: SIGINT to the kernel's process group."""
-        os.killpg(self.process.pid, signal.SIGINT)
 
     def forget(self) -> None:
         """Forget what was heard."""
@@ -243,32 +259,37 @@ class Kernel:
         for message in self.heard:
             if message["msg_type"] in ("display_data", "update_display_data"):
                 content = message["content"]
-                if TURN_MIME in content["data"]:
+                if "codex" in content["metadata"]:
                     shown[content["transient"]["display_id"]] = content["data"]
         return list(shown.values())
 
     def turn(self) -> Json:
-        """Return the state of the last turn that was shown."""
+        """Return the state of the last turn that was shown; while a widget is, there is none."""
         return self.turns()[-1][TURN_MIME]
+
+    def turn_id(self) -> str:
+        """Wait for a turn to be shown, and return its id."""
+        ids: list[str] = []
+
+        def is_shown() -> bool:
+            shown = [m["content"] for m in self.heard if m["msg_type"] == "display_data"]
+            ids[:] = [c["metadata"]["codex"]["turnId"] for c in shown if "codex" in c["metadata"]]
+            return bool(ids)
+
+        self.wait_until(is_shown)
+        return ids[-1]
+
+    def has_item(self, kind: str) -> bool:
+        """Whether an item of that type was shown, in a widget or in an output."""
+        shown = [turn.get(TURN_MIME, {}).get("items", []) for turn in self.turns()]
+        items = [op["item"] for op in self.ops("item")] + [item for i in shown for item in i]
+        return any(item["type"] == kind for item in items)
 
     def ops(self, name: str) -> list[Json]:
         """Return the view operations of one kind that were sent to pages since `forget`."""
         sent = [m["content"]["data"] for m in self.heard if m["msg_type"] == "comm_msg"]
         custom = [data["content"] for data in sent if data.get("method") == "custom"]
         return [op for batch in custom for op in batch.get("ops", []) if op["op"] == name]
-
-    def question(self, limit: float = 10.0) -> Json:
-        """Wait until the turn that runs asks something, and return its request."""
-        found: list[Json] = []
-
-        def is_asked() -> bool:
-            settled = {op["requestId"] for op in self.ops("settle")}
-            asked = [op["request"] for op in self.ops("ask")]
-            found[:] = [request for request in asked if request["requestId"] not in settled]
-            return bool(found)
-
-        self.wait_until(is_asked, limit)
-        return found[-1]
 
     def _connect(self, kind: int, config: Json, port: str) -> "zmq.Socket[bytes]":
         socket = self._context.socket(kind)
@@ -300,17 +321,64 @@ class Kernel:
                     run.idle = True
 
 
-def _environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Return this environment without anything of ours or of a provider's, then ``more``."""
-    ours = ("CODEX_JUPYTER_", "OPENAI_", "JUPYTER_", "JPY_", "PYTEST_")
+class OwnKernel(Kernel):
+    """A kernel process of its own process group that no Jupyter server knows."""
+
+    def __init__(self, python: Path, folder: Path, env: Mapping[str, str]) -> None:
+        home = folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        self.id = str(uuid.uuid4())
+        path, _ = write_connection_file(
+            str(folder / f"kernel-{self.id}.json"), key=secrets.token_hex().encode()
+        )
+        # What a server would give it, for tests that say so.
+        env = {name: value.replace("{kernel_id}", self.id) for name, value in env.items()}
+        with (folder / "kernel.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(python), "-m", "ipykernel_launcher", "-f", path],
+                cwd=folder,
+                env={"JPY_PARENT_PID": str(os.getpid()), **clean_environment(folder), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        super().__init__(folder, home, Path(path))
+
+    @property
+    def log(self) -> str:
+        """What the process wrote to its terminal."""
+        return (self.folder / "kernel.log").read_text(errors="replace")
+
+    @property
+    def core_pid(self) -> int:
+        """The kernel itself."""
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        return self.process.poll() is None
+
+    def interrupt(self) -> None:
+        """Do what the stop button does: SIGINT to the kernel's process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.is_alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return this environment for a test in ``folder``, without any settings of its caller's."""
+    ours = ("CODEX_JUPYTER_", "OPENAI_", "JUPYTER_", "JPY_", "PYTEST_", "VSCODE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
-        "JPY_PARENT_PID": str(os.getpid()),
         "IPYTHONDIR": str(folder / "ipython"),
         "CODEX_JUPYTER_HOME": str(folder / "home"),
         "FAKE_KEY": "key",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        **more,
     }

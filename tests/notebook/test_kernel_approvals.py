@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.fake_model import Answer, call, say
-from tests.notebook.conftest import Model
+from tests.notebook.answering import Answerer
+from tests.notebook.conftest import EMBEDDED, Model
 from tests.notebook.kernel_driver import Kernel, Run
 
 pytestmark = pytest.mark.notebook
@@ -34,18 +35,10 @@ def touch(model: Model) -> None:
     model.will(call("shell_command", TOUCH), say("Done."))
 
 
-def decide(kernel: Kernel, request: Json, decision: str, **changes: Any) -> Json:
-    digest = request["digest"]
-    content = {"action": "decide", "requestId": request["requestId"], "decision": decision}
-    return kernel.ask({**content, "digest": digest, **changes})
-
-
-def ask_a_page(kernel: Kernel, cell: str = "%%codex\nGo.") -> tuple[Run, Json]:
-    """Run a cell whose turn asks, and say hello to it as a page would."""
+def ask_a_page(kernel: Kernel, answerer: Answerer, cell: str = "%%codex\nGo.") -> tuple[Run, Json]:
+    """Run a cell whose turn asks, and find the question as a page would."""
     run = kernel.submit(cell, allow_stdin=True)
-    request = kernel.question()
-    hello = kernel.ask({"action": "hello", "turnId": request["turnId"]})
-    assert hello == {"status": "ok", "open": [request["requestId"]], "running": True}
+    request = answerer.question()
     assert not run.done
     return run, request
 
@@ -62,61 +55,72 @@ def nothing_made(kernel: Kernel) -> None:
     (kernel.folder / "made").unlink(missing_ok=True)
 
 
-def test_a_page_accepts_while_the_cell_is_busy(kernel: Kernel, model: Model) -> None:
+def test_a_page_accepts_while_the_cell_is_busy(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     touch(model)
-    run, request = ask_a_page(kernel)
+    run, request = ask_a_page(kernel, answerer)
     assert (request["kind"], request["sandbox"]) == ("command", "not sandboxed")
     assert "touch made" in request["command"]
     assert not (kernel.folder / "made").exists()
-    assert decide(kernel, request, "accept") == {"status": "ok"}
+    assert answerer.decide(request, "accept") == {"status": "ok"}
     assert kernel.wait(run).traceback == []
     assert (kernel.folder / "made").exists()
-    assert [shown["outcome"] for shown in kernel.turn()["requests"]] == ["accept"]
+    assert answerer.outcome(request) == "accept"
 
 
-def test_a_page_declines_and_the_model_is_told(kernel: Kernel, model: Model) -> None:
+def test_a_page_declines_and_the_model_is_told(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     touch(model)
-    run, request = ask_a_page(kernel)
-    decide(kernel, request, "decline")
+    run, request = ask_a_page(kernel, answerer)
+    answerer.decide(request, "decline")
     assert kernel.wait(run).status == "ok"
     assert not (kernel.folder / "made").exists()
     assert "rejected" in output_for_model(model) or "declined" in output_for_model(model)
     assert kernel.turn()["status"] == "completed"
 
 
-def test_a_page_cancels_and_the_cell_ends_as_interrupted(kernel: Kernel, model: Model) -> None:
+def test_a_page_cancels_and_the_cell_ends_as_interrupted(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     touch(model)
-    run, request = ask_a_page(kernel)
-    decide(kernel, request, "cancel")
+    run, request = ask_a_page(kernel, answerer)
+    answerer.decide(request, "cancel")
     assert kernel.wait(run).ename == "TurnInterrupted"
     assert kernel.turn()["status"] == "interrupted"
     assert not (kernel.folder / "made").exists()
     assert len(model.requests) == 1
 
 
-def test_only_the_first_right_answer_counts(kernel: Kernel, model: Model) -> None:
+def test_only_the_first_right_answer_counts(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     touch(model)
-    run, request = ask_a_page(kernel)
+    run, request = ask_a_page(kernel, answerer)
     gone = {"status": "gone"}
-    assert decide(kernel, request, "accept", digest="another") == gone
-    assert decide(kernel, request, "accept", digest=None) == gone
-    assert decide(kernel, request, "accept", requestId="req_unknown") == gone
+    assert answerer.decide(request, "accept", digest="another") == gone
+    assert answerer.decide(request, "accept", digest=None) == gone
+    assert answerer.decide(request, "accept", requestId="req_unknown") == gone
     assert not (kernel.folder / "made").exists()
-    assert decide(kernel, request, "decline") == {"status": "ok"}
-    assert decide(kernel, request, "accept") == gone
+    assert answerer.decide(request, "decline") == {"status": "ok"}
+    assert answerer.decide(request, "accept") == gone
     kernel.wait(run)
-    assert decide(kernel, request, "accept") == gone
+    assert answerer.decide(request, "accept") == gone
     assert not (kernel.folder / "made").exists()
 
 
-def test_accept_for_the_session_is_not_asked_again(kernel: Kernel, model: Model) -> None:
+def test_accept_for_the_session_is_not_asked_again(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     model.will(call("shell_command", TOUCH), call("shell_command", TOUCH), say("Done."))
-    run, request = ask_a_page(kernel)
-    decide(kernel, request, "acceptForSession")
+    run, request = ask_a_page(kernel, answerer)
+    answerer.decide(request, "acceptForSession")
     assert kernel.wait(run).status == "ok"
-    assert len(kernel.ops("ask")) == 1
+    assert len(answerer.asked()) == 1
 
 
+@EMBEDDED
 def test_a_page_that_says_hello_to_nothing_is_told_so(kernel: Kernel, model: Model) -> None:
     assert kernel.ask({"action": "hello", "turnId": "unknown"}) == {"status": "gone"}
     assert kernel.ask({"action": "interrupt", "turnId": "unknown"}) == {"status": "gone"}
@@ -124,24 +128,25 @@ def test_a_page_that_says_hello_to_nothing_is_told_so(kernel: Kernel, model: Mod
         assert kernel.ask(nonsense)["status"] == "error"
 
 
-def test_a_patch_is_shown_as_it_will_be_applied(kernel: Kernel, model: Model) -> None:
+def test_a_patch_is_shown_as_it_will_be_applied(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     patch = "*** Begin Patch\n*** Add File: made\n+hello\n*** End Patch"
     model.will(call("apply_patch", {"input": patch}), say("Done."))
-    run, request = ask_a_page(kernel)
+    run, request = ask_a_page(kernel, answerer)
     assert request["kind"] == "patch"
     assert "hello" in request["changes"][0]["diff"]
-    decide(kernel, request, "accept")
+    answerer.decide(request, "accept")
     assert kernel.wait(run).status == "ok"
     assert (kernel.folder / "made").read_text() == "hello\n"
 
 
-def test_a_page_answers_a_question(kernel: Kernel, model: Model) -> None:
+def test_a_page_answers_a_question(kernel: Kernel, model: Model, answerer: Answerer) -> None:
     model.will(call("request_user_input", QUESTION), say("Done."))
-    run, request = ask_a_page(kernel)
+    run, request = ask_a_page(kernel, answerer)
     assert (request["kind"], request["questions"][0]["id"]) == ("question", "colour")
     answers = {"colour": {"answers": ["Blue"]}}
-    content = {"action": "answer", "requestId": request["requestId"], "answers": answers}
-    assert kernel.ask(content) == {"status": "ok"}
+    assert answerer.answer(request, answers) == {"status": "ok"}
     assert kernel.wait(run).status == "ok"
     assert "Blue" in output_for_model(model)
 
@@ -155,6 +160,7 @@ def no_page(kernel: Kernel) -> None:
     kernel.execute("%config CodexMagics.page_wait = 0.1")
 
 
+@EMBEDDED
 @pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("typed", TYPED)
 def test_where_no_page_shows_the_turn_a_decision_is_typed(
@@ -172,6 +178,7 @@ def test_where_no_page_shows_the_turn_a_decision_is_typed(
     assert "not sandboxed" in run.stdout
 
 
+@EMBEDDED
 @pytest.mark.usefixtures("no_page")
 def test_where_no_page_shows_the_turn_an_answer_is_typed(kernel: Kernel, model: Model) -> None:
     model.will(call("request_user_input", QUESTION), say("Done."))
@@ -182,6 +189,7 @@ def test_where_no_page_shows_the_turn_an_answer_is_typed(kernel: Kernel, model: 
     assert "Blue" in output_for_model(model)
 
 
+@EMBEDDED
 @pytest.mark.usefixtures("no_page")
 def test_a_stop_while_a_decision_is_typed_ends_the_turn(kernel: Kernel, model: Model) -> None:
     touch(model)
@@ -196,6 +204,7 @@ def test_a_stop_while_a_decision_is_typed_ends_the_turn(kernel: Kernel, model: M
     assert kernel.execute("%%codex\nAnd now?").traceback == []
 
 
+@EMBEDDED
 @pytest.mark.usefixtures("no_page")
 def test_a_turn_in_the_background_does_not_take_the_kernel_to_ask(
     kernel: Kernel, model: Model
@@ -203,7 +212,7 @@ def test_a_turn_in_the_background_does_not_take_the_kernel_to_ask(
     touch(model)
     thread = "import codex_jupyter\nhandle = codex_jupyter.start('Go.')\n%codex status"
     kernel.execute(thread, allow_stdin=True)
-    kernel.question()
+    kernel.wait_until(lambda: kernel.ops("ask"))
     assert kernel.execute("import time; time.sleep(0.3); 1 + 1", allow_stdin=True).result == "2"
     assert kernel.prompts == []
     run = kernel.submit("handle.result().status", allow_stdin=True)
@@ -215,6 +224,7 @@ def test_a_turn_in_the_background_does_not_take_the_kernel_to_ask(
 NOBODY = "NobodyToAskError: the turn asks for approval of `command` ('touch made'), but nobody"
 
 
+@EMBEDDED
 def test_where_nobody_can_answer_the_cell_fails_and_names_the_setting(
     kernel: Kernel, model: Model
 ) -> None:
@@ -232,6 +242,7 @@ def test_where_nobody_can_answer_the_cell_fails_and_names_the_setting(
     assert kernel.execute("%%codex\nAnd now?").status == "ok"
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("policy", "answer", "made"),
     [
@@ -266,6 +277,7 @@ def test_a_stated_policy_answers(
     assert kernel.turn()["status"] == "completed"
 
 
+@EMBEDDED
 def test_the_trait_states_a_policy_too(kernel: Kernel, model: Model) -> None:
     touch(model)
     kernel.execute("%config CodexMagics.headless = 'allow command:touch'")
@@ -273,6 +285,7 @@ def test_the_trait_states_a_policy_too(kernel: Kernel, model: Model) -> None:
     assert (kernel.folder / "made").exists()
 
 
+@EMBEDDED
 def test_a_question_gets_no_answer_where_a_policy_decides(kernel: Kernel, model: Model) -> None:
     model.will(call("request_user_input", QUESTION), say("Done."))
     kernel.execute("%codex headless deny")
@@ -280,6 +293,7 @@ def test_a_question_gets_no_answer_where_a_policy_decides(kernel: Kernel, model:
     assert len(model.requests) == 2
 
 
+@EMBEDDED
 @pytest.mark.parametrize("decision", ["accept", "decline"])
 def test_a_callback_decides(kernel: Kernel, model: Model, decision: str) -> None:
     touch(model)
@@ -297,6 +311,7 @@ codex_jupyter.thread(on_approval=decide).run("Go.").status
     assert any("touch made" in str(m["content"].get("text")) for m in kernel.heard)
 
 
+@EMBEDDED
 @pytest.mark.parametrize("body", ["raise ValueError('broken')", "return 'perhaps'"])
 def test_a_callback_that_is_wrong_is_no_yes_and_is_named(
     kernel: Kernel, model: Model, body: str
@@ -317,6 +332,7 @@ codex_jupyter.thread(on_approval=decide).run("Go.")
     assert ("broken" in line) or ("perhaps" in line)
 
 
+@EMBEDDED
 def test_the_environment_states_a_policy(kernel: Kernel, model: Model) -> None:
     touch(model)
     kernel.execute("%env CODEX_JUPYTER_HEADLESS=allow command:touch")

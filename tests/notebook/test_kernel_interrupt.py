@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.fake_model import call, say
+from tests.notebook.answering import Answerer
 from tests.notebook.conftest import Model
 from tests.notebook.kernel_driver import ROOT, TURN_MIME, WIDGET_MIME, Kernel, provider_config
 
@@ -19,7 +20,7 @@ STOPPED = "TurnInterrupted: the turn was stopped; what it said so far is above"
 ENDS_WITHIN = 5.0
 """Seconds; three are promised, the rest is for a slow machine."""
 
-ALLOW = "%codex headless allow run_python, command"
+ALLOW = "allow run_python, command"
 STUCK = """
 import ctypes, pathlib, threading, time
 libc = ctypes.CDLL(None)
@@ -54,7 +55,7 @@ def works_after(kernel: Kernel, model: Model) -> None:
 
 
 def wait_for_item(kernel: Kernel, kind: str) -> None:
-    kernel.wait_until(lambda: any(op["item"]["type"] == kind for op in kernel.ops("item")))
+    kernel.wait_until(lambda: kernel.has_item(kind))
 
 
 @pytest.mark.parametrize("allow_stdin", [True, False], ids=["page", "headless"])
@@ -90,13 +91,15 @@ def test_the_model_hears_of_the_stop_in_the_next_turn(kernel: Kernel, model: Mod
     assert "turn_aborted" in str(model.requests[-1]["input"])
 
 
-def test_a_stop_kills_the_whole_process_group_of_a_command(kernel: Kernel, model: Model) -> None:
+def test_a_stop_kills_the_whole_process_group_of_a_command(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     model.will(call("shell_command", {"command": "sleep 71 & sleep 72; true"}))
-    kernel.execute(ALLOW)
+    answerer.state(ALLOW)
     run = kernel.submit("%%codex\nSleep.")
 
     def sleepers() -> list[psutil.Process]:
-        mine = psutil.Process(kernel.process.pid).children(recursive=True)
+        mine = psutil.Process(kernel.core_pid).children(recursive=True)
         return [child for child in mine if child.name() == "sleep"]
 
     kernel.wait_until(lambda: len(sleepers()) == 2)
@@ -109,10 +112,12 @@ def test_a_stop_kills_the_whole_process_group_of_a_command(kernel: Kernel, model
 
 
 @pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(30)"])
-def test_a_stop_interrupts_python_of_the_agents(kernel: Kernel, model: Model, code: str) -> None:
+def test_a_stop_interrupts_python_of_the_agents(
+    kernel: Kernel, model: Model, answerer: Answerer, code: str
+) -> None:
     lines = ["begun = True", "open('begun', 'w').close()", code, "done = True"]
     model.will(call("run_python", {"code": "\n".join(lines)}))
-    kernel.execute(ALLOW)
+    answerer.state(ALLOW)
     run = kernel.submit("%%codex\nWork.", allow_stdin=False)
     kernel.wait_until((kernel.folder / "begun").exists)
     (kernel.folder / "begun").unlink()
@@ -125,20 +130,21 @@ def test_a_stop_interrupts_python_of_the_agents(kernel: Kernel, model: Model, co
 
 
 def test_code_that_cannot_be_stopped_is_named_and_the_turn_ends_without_it(
-    kernel: Kernel, model: Model
+    kernel: Kernel, model: Model, answerer: Answerer
 ) -> None:
     model.will(call("run_python", {"code": STUCK}))
     run = kernel.submit("%%codex\nQuery.", allow_stdin=True)
-    request = kernel.question()
-    kernel.ask({"action": "hello", "turnId": request["turnId"]})
-    answer = {"requestId": request["requestId"], "digest": request["digest"]}
-    assert kernel.ask({"action": "decide", "decision": "accept", **answer})["status"] == "ok"
+    assert answerer.decide(answerer.question(), "accept") == {"status": "ok"}
     kernel.wait_until((kernel.folder / "held").exists)
     kernel.interrupt()
-    kernel.wait_until(lambda: "interrupted" in str(kernel.ops("status")), ENDS_WITHIN)
-    kernel.wait_until(lambda: kernel.ops("hold"), ENDS_WITHIN)
+    if kernel.core == "server":
+        kernel.wait_until(lambda: kernel.turn()["hold"] == STUCK, ENDS_WITHIN)
+        assert kernel.turn()["status"] == "interrupted"
+    else:
+        kernel.wait_until(lambda: "interrupted" in str(kernel.ops("status")), ENDS_WITHIN)
+        kernel.wait_until(lambda: kernel.ops("hold"), ENDS_WITHIN)
+        assert kernel.ops("hold")[0]["code"] == STUCK
     assert not run.done
-    assert kernel.ops("hold")[0]["code"] == STUCK
     (kernel.folder / "release").touch()
     kernel.wait(run, ENDS_WITHIN)
     assert run.traceback == [STOPPED]
@@ -147,16 +153,16 @@ def test_code_that_cannot_be_stopped_is_named_and_the_turn_ends_without_it(
     works_after(kernel, model)
 
 
-def test_a_stop_while_a_question_is_open_closes_the_question(kernel: Kernel, model: Model) -> None:
+def test_a_stop_while_a_question_is_open_closes_the_question(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     model.will(call("shell_command", {"command": "touch wrong"}))
     run = kernel.submit("%%codex\nTouch.", allow_stdin=True)
-    request = kernel.question()
-    kernel.ask({"action": "hello", "turnId": request["turnId"]})
+    request = answerer.question()
     kernel.interrupt()
     kernel.wait(run, ENDS_WITHIN)
     assert run.traceback == [STOPPED]
-    late = {"action": "decide", "requestId": request["requestId"], "decision": "accept"}
-    assert kernel.ask({**late, "digest": request["digest"]}) == {"status": "gone"}
+    assert answerer.decide(request, "accept") == {"status": "gone"}
     assert not (kernel.folder / "wrong").exists()
     works_after(kernel, model)
     assert not (kernel.folder / "wrong").exists()
@@ -166,7 +172,7 @@ def test_the_stop_button_of_the_view_stops_the_turn(kernel: Kernel, model: Model
     model.will(say("One two three four.", deltas=4).hang(after=4))
     run = kernel.submit("%%codex\nCount.", allow_stdin=True)
     wait_for_item(kernel, "agentMessage")
-    turn_id = kernel.turn()["turnId"]
+    turn_id = kernel.turn_id()
     assert kernel.ask({"action": "interrupt", "turnId": turn_id}) == {"status": "ok"}
     kernel.wait(run, ENDS_WITHIN)
     assert run.traceback == [STOPPED]
@@ -174,18 +180,19 @@ def test_the_stop_button_of_the_view_stops_the_turn(kernel: Kernel, model: Model
     works_after(kernel, model)
 
 
-def test_a_second_stop_does_not_wait(kernel: Kernel, model: Model) -> None:
+def test_a_second_stop_does_not_wait(kernel: Kernel, model: Model, answerer: Answerer) -> None:
     # A process that ignores the polite signal is what a first stop waits for.
     script = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint(1, flush=True)\n"
     (kernel.folder / "stubborn.py").write_text(f"{script}time.sleep(60)")
     model.will(call("shell_command", {"command": f"exec {sys.executable} stubborn.py"}))
-    kernel.execute(ALLOW)
+    answerer.state(ALLOW)
     run = kernel.submit("%%codex\nGo.")
     children: list[psutil.Process] = []
 
     def is_running() -> bool:
-        children[:] = psutil.Process(kernel.process.pid).children(recursive=True)
-        return any("stubborn.py" in " ".join(child.cmdline()) for child in children)
+        found = psutil.Process(kernel.core_pid).children(recursive=True)
+        children[:] = [child for child in found if "stubborn.py" in " ".join(child.cmdline())]
+        return bool(children)
 
     kernel.wait_until(is_running)
     kernel.interrupt()
@@ -283,9 +290,11 @@ for _ in range(5):
     works_after(kernel, model)
 
 
-def test_work_of_a_stopped_turn_does_not_run_later(kernel: Kernel, model: Model) -> None:
+def test_work_of_a_stopped_turn_does_not_run_later(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
     model.will(call("run_python", {"code": "late = True"}))
-    kernel.execute(ALLOW)
+    answerer.state(ALLOW)
     run = kernel.execute(
         """
 import codex_jupyter, time

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fake_model import call, say
+from tests.notebook.answering import Answerer
 from tests.notebook.conftest import Model
 from tests.notebook.kernel_driver import Kernel, Run
 
@@ -15,8 +16,8 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
-def allowed(kernel: Kernel) -> None:
-    kernel.execute("%codex headless allow run_python")
+def allowed(answerer: Answerer) -> None:
+    answerer.state("allow run_python")
 
 
 def run_python(kernel: Kernel, model: Model, code: str, cell: str = "%%codex\nGo.") -> Run:
@@ -168,8 +169,10 @@ def test_the_users_history_and_counts_stay_the_users(kernel: Kernel, model: Mode
     assert kernel.execute("'7 * 6' in str(In[:-1])").result == "False"
 
 
-def test_python_asks_and_looking_at_variables_does_not(kernel: Kernel, model: Model) -> None:
-    kernel.execute("%codex headless deny")
+def test_python_asks_and_looking_at_variables_does_not(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
+    answerer.state("deny")
     model.will(
         call("run_python", {"code": "made = 1"}),
         call("list_variables", {}),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.fake_model import garbage, say, status
-from tests.notebook.conftest import Model
-from tests.notebook.kernel_driver import Kernel, provider_config
+from tests.notebook.conftest import EMBEDDED, Model
+from tests.notebook.kernel_driver import Kernel, OwnKernel, provider_config
 
 pytestmark = pytest.mark.notebook
 
@@ -25,6 +25,7 @@ def line_of(kernel: Kernel, cell: str, limit: float = 20.0) -> str:
     return line
 
 
+@EMBEDDED
 def test_status_says_what_there_is(kernel: Kernel, model: Model) -> None:
     said = kernel.execute("%codex").stdout
     assert said == kernel.execute("%codex status").stdout
@@ -68,6 +69,7 @@ def test_new_begins_a_new_thread_and_resume_goes_back(kernel: Kernel, model: Mod
     assert "First thing." in json.dumps(model.requests[2]["input"])
 
 
+@EMBEDDED
 def test_a_thread_goes_on_in_a_new_kernel(
     kernel: Kernel, kernel_python: Path, model: Model, tmp_path: Path
 ) -> None:
@@ -75,7 +77,7 @@ def test_a_thread_goes_on_in_a_new_kernel(
     kernel.execute("%%codex\nRemember seven.")
     thread_id = kernel.turn()["threadId"]
     kernel.execute("%unload_ext codex_jupyter")
-    with Kernel(kernel_python, tmp_path, {"CODEX_JUPYTER_HOME": str(kernel.home)}) as another:
+    with OwnKernel(kernel_python, tmp_path, {"CODEX_JUPYTER_HOME": str(kernel.home)}) as another:
         another.execute("%load_ext codex_jupyter")
         assert another.execute(f"%codex resume {thread_id}").status == "ok"
         run = another.execute("%%codex\nWhich number?")
@@ -85,13 +87,14 @@ def test_a_thread_goes_on_in_a_new_kernel(
     assert "Remembered." in json.dumps(model.requests[1]["input"])
 
 
+@EMBEDDED
 def test_a_thread_another_kernel_has_open_is_refused(
     kernel: Kernel, kernel_python: Path, model: Model, tmp_path: Path
 ) -> None:
     model.will(say("Mine."))
     kernel.execute("%%codex\nStay.")
     thread_id = kernel.turn()["threadId"]
-    with Kernel(kernel_python, tmp_path, {"CODEX_JUPYTER_HOME": str(kernel.home)}) as another:
+    with OwnKernel(kernel_python, tmp_path, {"CODEX_JUPYTER_HOME": str(kernel.home)}) as another:
         another.execute("%load_ext codex_jupyter")
         assert "another process" in line_of(another, f"%codex resume {thread_id}")
 
@@ -137,7 +140,7 @@ def test_a_cell_can_name_its_thread(kernel: Kernel, model: Model) -> None:
         ("%codex resume", "threads"),
         ("%codex resume nonsense", "nonsense"),
         (f"%codex resume {uuid.UUID(int=7)}", str(uuid.UUID(int=7))),
-        ("%codex headless perhaps", "perhaps"),
+        ("%codex headless perhaps", "headless"),
         ("%codex use nothing_like_it", "nothing_like_it"),
         ("%codex use ollama a b", "ollama"),
         (
@@ -189,6 +192,7 @@ def test_a_model_that_fails_is_told_in_one_line(
     assert "Keep my words." in json.dumps(model.requests[-1]["input"])
 
 
+@EMBEDDED
 def test_a_model_that_is_not_there_is_told_in_one_line(kernel: Kernel, model: Model) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -200,6 +204,7 @@ def test_a_model_that_is_not_there_is_told_in_one_line(kernel: Kernel, model: Mo
     assert "connect" in line.lower()
 
 
+@EMBEDDED
 def test_a_missing_key_is_told_in_one_line(kernel: Kernel, model: Model) -> None:
     config = provider_config(model.fake.base_url).replace("FAKE_KEY", "NO_SUCH_KEY")
     (kernel.home / "config.toml").write_text(config)
@@ -208,6 +213,7 @@ def test_a_missing_key_is_told_in_one_line(kernel: Kernel, model: Model) -> None
     assert model.requests == []
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("text", "named"),
     [("model = \n", "line 1"), ('model = "x"\noffline_pace = "fast"\n', "offline_pace")],
@@ -230,6 +236,7 @@ def test_a_mistake_in_the_file_is_told_and_mended_without_a_restart(
     assert kernel.execute("%%codex\nAnd now?").traceback == []
 
 
+@EMBEDDED
 def test_a_mistake_in_the_file_is_told_to_who_awaits(kernel: Kernel, model: Model) -> None:
     config = kernel.home / "config.toml"
     good = config.read_text()
@@ -242,6 +249,7 @@ def test_a_mistake_in_the_file_is_told_to_who_awaits(kernel: Kernel, model: Mode
     assert kernel.execute(cell).traceback == []
 
 
+@EMBEDDED
 def test_an_unknown_key_is_one_warning(kernel: Kernel, model: Model) -> None:
     config = kernel.home / "config.toml"
     config.write_text('modle = "x"\n' + config.read_text())
@@ -251,6 +259,7 @@ def test_an_unknown_key_is_one_warning(kernel: Kernel, model: Model) -> None:
     assert "warning" in said
 
 
+@EMBEDDED
 def test_a_provider_is_chosen_and_forgotten(kernel: Kernel, model: Model) -> None:
     (kernel.home / "config.toml").write_text("offline_pace = 0\n")
     kernel.execute("%reload_ext codex_jupyter")

@@ -6,31 +6,43 @@ from typing import Any
 
 import pytest
 
-from codex_jupyter.notebook.diff_rows import change_rows
-from codex_jupyter.notebook.op_batches import MIN_GAP
-from codex_jupyter.notebook.python_code import python_runs
-from codex_jupyter.notebook.terminal_text import Run, styled_lines
-from codex_jupyter.notebook.turn_state import TurnState
-from codex_jupyter.notebook.turn_view import TurnView, page_script, page_style
-from tests.notebook.turn_stories import THREAD, TURN, finished_story
+from codex_jupyter._version import __version__
+from codex_jupyter.notebook.any_view import AnyTurnView
+from codex_jupyter.notebook.page_script import page_script, page_style
+from codex_jupyter.notebook.turn_view import TurnView
+from codex_jupyter.view.diff_rows import change_rows
+from codex_jupyter.view.op_batches import MIN_GAP
+from codex_jupyter.view.python_code import python_runs
+from codex_jupyter.view.terminal_text import Run, styled_lines
+from codex_jupyter.view.turn_state import TurnState
+from tests.view.turn_stories import THREAD, TURN, finished_story
 
 HERE = Path(__file__).parent
-STATIC = HERE.parents[1] / "codex_jupyter" / "notebook" / "static"
+STATIC = HERE.parents[1] / "codex_jupyter" / "view" / "static"
 
 
-class RecordingView(TurnView):
-    """A view whose messages to the page are kept instead of sent."""
+class Recording:
+    """Keeps a view's messages to the page instead of sending them."""
 
     def __init__(self, snapshot: dict[str, Any] | None = None) -> None:
         self.sent: list[dict[str, Any]] = []
         self.states: list[Any] = []
-        super().__init__(snapshot)
+        super().__init__(snapshot)  # pyright: ignore[reportCallIssue] - it stands before a view
 
     def send(self, content: Any, buffers: Any = None) -> None:
         self.sent.append(content)
 
     def send_state(self, key: Any = None) -> None:
         self.states.append(key)
+
+
+class RecordingView(Recording, TurnView): ...
+
+
+class RecordingAnyView(Recording, AnyTurnView): ...
+
+
+FORMS = pytest.mark.parametrize("form", [RecordingView, RecordingAnyView])
 
 
 TERMINAL = (
@@ -69,8 +81,9 @@ def append(delta: str) -> dict[str, Any]:
     return {"op": "append", "id": "m", "field": "text", "index": 0, "delta": delta}
 
 
-def test_batches_are_numbered_and_settling_folds_their_number() -> None:
-    view = RecordingView()
+@FORMS
+def test_batches_are_numbered_and_settling_folds_their_number(form: Any) -> None:
+    view = form()
     view.push([append("a")], 0.0)
     view.push([append("b")], 0.001)
     assert view.due_in(0.001) == pytest.approx(MIN_GAP - 0.001)
@@ -84,21 +97,24 @@ def test_batches_are_numbered_and_settling_folds_their_number() -> None:
     assert (view.snapshot, view.seq) == ({"schema": 1}, 2)
 
 
-def test_flush_sends_nothing_when_nothing_waits() -> None:
-    view = RecordingView()
+@FORMS
+def test_flush_sends_nothing_when_nothing_waits(form: Any) -> None:
+    view = form()
     view.flush(0.0)
     assert view.sent == []
 
 
-def test_settling_again_tells_a_page_that_lost_the_last_update() -> None:
-    view = RecordingView({"schema": 1})
+@FORMS
+def test_settling_again_tells_a_page_that_lost_the_last_update(form: Any) -> None:
+    view = form({"schema": 1})
     view.states.clear()
     view.settle({"schema": 1}, 0.0)
     assert view.states == [("snapshot", "seq")]
 
 
-def test_a_page_without_control_channel_is_answered_by_comm() -> None:
-    view, asked = RecordingView(), []
+@FORMS
+def test_a_page_without_control_channel_is_answered_by_comm(form: Any) -> None:
+    view, asked = form(), []
 
     def answer(content: dict[str, Any]) -> dict[str, Any] | None:
         asked.append(content)
@@ -122,11 +138,26 @@ def test_nonsense_from_a_page_is_ignored(content: Any) -> None:
 
 
 def test_the_page_gets_one_module_and_its_style() -> None:
-    view = RecordingView()
+    view = RecordingAnyView()
     assert view._esm == page_script()
     assert view._css == page_style()
     assert not re.search(r"^import ", page_script(), re.MULTILINE)
     assert re.findall(r"^export .*", page_script(), re.MULTILINE) == ["export default { render };"]
+
+
+def test_our_own_widget_brings_no_code_and_names_the_labextensions_module() -> None:
+    state = TurnView({"schema": 1}).get_state()
+    names = {name: state[name] for name in state if name.endswith(("module", "_name", "version"))}
+    assert names == {
+        "_model_name": "CodexTurnModel",
+        "_model_module": "@codex-jupyter/view",
+        "_model_module_version": f"^{__version__}",
+        "_view_name": "CodexTurnView",
+        "_view_module": "@codex-jupyter/view",
+        "_view_module_version": f"^{__version__}",
+    }
+    assert (state["snapshot"], state["seq"]) == ({"schema": 1}, 0)
+    assert "_esm" not in state
 
 
 def test_every_module_of_the_page_is_shipped() -> None:

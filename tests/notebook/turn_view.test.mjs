@@ -12,7 +12,7 @@ register(
       next(url, url.endsWith(".js") ? { ...context, format: "module" } : context);`),
 );
 
-const load = (name) => import(new URL(`../../codex_jupyter/notebook/static/${name}.js`, import.meta.url));
+const load = (name) => import(new URL(`../../codex_jupyter/view/static/${name}.js`, import.meta.url));
 const { applyOp } = await load("turn_state");
 const { Terminal, visible } = await load("terminal");
 const { parseBlocks, parseInline, safeHref } = await load("markdown");

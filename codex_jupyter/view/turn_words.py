@@ -1,0 +1,206 @@
+"""The words for a turn, shared by its static forms. Mirrors parts of ``static/items.js``."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from codex_jupyter.view.terminal_text import visible
+
+__all__ = [
+    "PLAN_MARKS",
+    "command_status",
+    "command_text",
+    "duration",
+    "head_facts",
+    "is_kernel_python",
+    "last_title",
+    "outcome_of",
+    "quiet_words",
+    "reasoning_text",
+    "result_text",
+    "shown_items",
+    "tool_label",
+    "tool_source",
+    "user_text",
+]
+
+Item = dict[str, Any]
+
+_SHORT_MS: Final = 950
+_ONE_DIGIT: Final = 9.95
+"""From here on one decimal would be rounded up to two digits before the point."""
+_WORTH_SAYING_MS: Final = 100
+
+PLAN_MARKS: Final = {"completed": "✓", "inProgress": "●", "pending": "○"}
+
+_SHELL: Final = re.compile(r"(?:\S*/)?(?:ba|da|z|k)?sh -l?c '([^']*)'")
+_ENDS: Final = {"inProgress": "still running when this was saved", "interrupted": "stopped"}
+_OUTCOMES: Final = {
+    "acceptForSession": "allowed for this session",
+    "decline": "you said no",
+    "cancel": "you stopped here",
+    "expired": "nobody answered",
+}
+
+
+def shown_items(snapshot: dict[str, Any]) -> Iterator[Item]:
+    """Yield the items to draw: not the prompt, which stands in the cell above."""
+    has_prompt = False
+    for item in snapshot["items"]:
+        if item["type"] == "userMessage" and not has_prompt:
+            has_prompt = True
+        elif item["type"] != "agentMessage" or item.get("text"):
+            yield item
+
+
+def head_facts(snapshot: dict[str, Any]) -> str:
+    """Say the model, how long it took, how many tokens, and how it ended."""
+    usage = snapshot["usage"] or {}
+    used = usage.get("inputTokens", 0) + usage.get("outputTokens", 0)
+    status = snapshot["status"]
+    facts = (
+        snapshot["model"] or "Codex",
+        "" if snapshot["durationMs"] is None else duration(snapshot["durationMs"]),
+        _tokens(used) if used else "",
+        "" if status == "completed" else _ENDS.get(status, status),
+    )
+    return " · ".join(fact for fact in facts if fact)
+
+
+def duration(ms: float) -> str:
+    """Say milliseconds as a person would."""
+    if ms < _SHORT_MS:
+        return f"{ms:.0f} ms"
+    seconds = ms / 1000
+    if seconds < _ONE_DIGIT:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes else f"{whole} s"
+
+
+def _tokens(count: int) -> str:
+    thousands = count / 1000
+    if thousands < 1:
+        return f"{count} tokens"
+    return f"{thousands:.{1 if thousands < _ONE_DIGIT else 0}f}k tokens"
+
+
+def command_text(item: Item) -> str:
+    """Return the command as a person typed it would: without the shell around it."""
+    full = visible(item.get("command") or "")
+    inner = _SHELL.fullmatch(full)
+    return inner[1] if inner else full
+
+
+def command_status(item: Item, outcome: str | None = None) -> tuple[str, str]:
+    """Return the kind (``good``, ``bad``, ``warn``, ``muted``) and the words of a command's end."""
+    kind, words = _end_of(item)
+    took = item.get("durationMs")
+    parts = (
+        _OUTCOMES.get(outcome or ""),
+        words,
+        duration(took) if isinstance(took, int | float) and took >= _WORTH_SAYING_MS else "",
+    )
+    return kind, " · ".join(part for part in parts if part)
+
+
+def _end_of(item: Item) -> tuple[str, str]:
+    exit_code = item.get("exitCode")
+    match item.get("status"):
+        case "declined":
+            return "muted", "not run"
+        case "inProgress":
+            return "warn", "stopped"
+        case _ if isinstance(exit_code, int) and exit_code != 0:
+            return "bad", f"exit {exit_code}"
+        case "failed":
+            return "bad", "failed"
+        case _:
+            if item.get("success") is False:
+                return "bad", "failed"
+            return "good", "exit 0" if exit_code == 0 else "done"
+
+
+def outcome_of(snapshot: dict[str, Any], item: Item) -> str | None:
+    """Return what became of the question about this item, if there was one."""
+    outcomes = [
+        request["outcome"]
+        for request in snapshot["requests"]
+        if request.get("itemId") == item["id"]
+    ]
+    return outcomes[-1] if outcomes else None
+
+
+def is_kernel_python(item: Item) -> bool:
+    """Whether this tool call ran Python in the user's kernel."""
+    arguments = item.get("arguments")
+    is_code = isinstance(arguments, dict) and isinstance(arguments.get("code"), str)
+    return item.get("tool") == "run_python" and is_code
+
+
+def tool_label(item: Item) -> str:
+    """Name a tool call."""
+    if is_kernel_python(item):
+        return "Python in your kernel"
+    server = item.get("server")
+    return visible(f"{server} · {item['tool']}" if server else str(item["tool"]))
+
+
+def tool_source(item: Item) -> str:
+    """Return what a tool was called with: source, or JSON, or nothing."""
+    given = item.get("arguments")
+    if is_kernel_python(item):
+        return visible(item["arguments"]["code"])
+    if given in (None, {}, []):
+        return ""
+    return visible(
+        given if isinstance(given, str) else json.dumps(given, indent=2, ensure_ascii=False)
+    )
+
+
+def result_text(item: Item) -> str:
+    """Return the text a tool gave back; images are named, not shown."""
+    parts = item.get("contentItems") or (item.get("result") or {}).get("content") or []
+    texts = [part["text"] if isinstance(part.get("text"), str) else "[image]" for part in parts]
+    error = item.get("error") or {}
+    return "\n".join([*texts, *([error["message"]] if error.get("message") else [])])
+
+
+def reasoning_text(item: Item) -> str:
+    """Return the thinking as markdown."""
+    parts = [*(item.get("summary") or []), *(item.get("content") or [])]
+    return "\n\n".join(part for part in parts if part.strip())
+
+
+def last_title(item: Item) -> str:
+    """Return the last bold heading of the thinking's summary, or nothing."""
+    titles = re.findall(r"^\s*\*\*([^*\n]+)\*\*", "\n".join(item.get("summary") or []), re.M)
+    return titles[-1].strip() if titles else ""
+
+
+def user_text(item: Item) -> str:
+    """Return what the person wrote."""
+    parts = item.get("content") or []
+    return visible("\n".join(part.get("text") or f"[{part.get('type')}]" for part in parts))
+
+
+def quiet_words(item: Item) -> str:
+    """Return one line for items that need no more."""
+    match item["type"]:
+        case "contextCompaction":
+            words = "Earlier conversation was summarised to make room."
+        case "webSearch":
+            words = f"Searched the web: {item.get('query') or ''}"
+        case "imageView":
+            words = f"Looked at {item.get('path') or 'an image'}"
+        case "enteredReviewMode":
+            words = "Review started."
+        case "exitedReviewMode":
+            words = "Review finished."
+        case "collabAgentToolCall":
+            words = f"Sub-agent: {item.get('tool') or ''} {item.get('prompt') or ''}".strip()
+        case kind:
+            words = f"{kind} ({item['status']})" if item.get("status") else str(kind)
+    return visible(words)

@@ -1,0 +1,307 @@
+"""Pages, kernels and the policy at one server: who is asked, who may answer, who watches what."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+
+from codex_jupyter.server.app import AppServer
+from codex_jupyter.server.rights import PAGE, kernel_rights
+from codex_jupyter.view.turn_state import fold
+from tests.behaviour.conftest import Lab
+from tests.behaviour.talk import Json, Talk
+from tests.fake_model import call, say
+
+pytestmark = pytest.mark.anyio
+
+TOOL = {
+    "name": "shout",
+    "description": "Shouts.",
+    "inputSchema": {"type": "object", "properties": {}},
+    "readOnly": True,
+}
+
+
+@dataclass
+class House:
+    """A server with a kernel and a page."""
+
+    lab: Lab
+    server: AppServer
+    kernel: Talk
+    page: Talk
+    stack: AsyncExitStack
+
+    async def another_page(self) -> Talk:
+        return await self.stack.enter_async_context(self.lab.connect(self.server, rights=PAGE))
+
+    async def another_kernel(self, kernel_id: str) -> Talk:
+        rights = kernel_rights(kernel_id)
+        return await self.stack.enter_async_context(
+            self.lab.connect(self.server, rights=rights, experimentalApi=True)
+        )
+
+
+@pytest.fixture
+async def house(lab: Lab) -> AsyncGenerator[House]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(lab.serving(watchable=True))
+        kernel = await stack.enter_async_context(
+            lab.connect(server, rights=kernel_rights("k1"), experimentalApi=True)
+        )
+        page = await stack.enter_async_context(lab.connect(server, rights=PAGE))
+        await page.ask("serverRequest/list", {})  # it takes part from here on
+        yield House(lab, server, kernel, page, stack)
+
+
+def touch(name: str, call_id: str = "c1") -> Any:
+    return call("shell_command", {"command": f"touch {name}"}, call_id=call_id)
+
+
+def fold_all(seen: Json, talk: Talk, turn_id: str) -> Json:
+    """Return the snapshot with every op that was told since, checking the numbers."""
+    state, seq = seen["snapshot"], seen["seq"]
+    for told in talk.notices("turn/ops"):
+        if told["turnId"] == turn_id and told["seq"] > seq:
+            assert told["seq"] == seq + 1
+            seq = told["seq"]
+            for op in told["ops"]:
+                fold(state, op)
+    return state
+
+
+async def asked_page(house: House, text: str = "Hello") -> tuple[str, str, Json]:
+    """Let the kernel's turn ask; return thread, turn, and the question as the page hears it."""
+    house.lab.fake.add(touch("made"), say("done"))
+    thread_id = await house.kernel.start_thread(house.lab.workspace)
+    turn_id = await house.kernel.start_turn(thread_id, text)
+    opened = await house.page.told("serverRequest/opened")
+    return thread_id, turn_id, opened["request"]
+
+
+async def test_the_page_is_asked_and_its_answer_counts(house: House) -> None:
+    thread_id, turn_id, request = await asked_page(house)
+    assert request["threadId"] == thread_id
+    assert request["turnId"] == turn_id
+    assert request["kind"] == "command"
+    assert request["command"] == "touch made"
+    listed = await house.page.ask("serverRequest/list", {})
+    assert [entry["requestId"] for entry in listed["data"]] == [request["requestId"]]
+    answer = {"requestId": request["requestId"], "digest": request["digest"]}
+    reply = await house.page.ask("serverRequest/answer", {**answer, "decision": "accept"})
+    assert reply == {"status": "ok"}
+    assert (await house.kernel.turn_end(turn_id))["status"] == "completed"
+    assert (house.lab.workspace / "made").exists()
+    resolved = await house.page.told("serverRequest/resolved")
+    assert (resolved["outcome"], resolved["turnId"]) == ("accept", turn_id)
+    again = await house.page.ask("serverRequest/answer", {**answer, "decision": "accept"})
+    assert again == {"status": "gone"}
+    assert (await house.page.ask("serverRequest/list", {}))["data"] == []
+    assert house.kernel.requests() == []
+
+
+async def test_a_kernel_may_not_answer(house: House) -> None:
+    _, turn_id, request = await asked_page(house)
+    answer = {
+        "requestId": request["requestId"],
+        "digest": request["digest"],
+        "decision": "accept",
+    }
+    refusal = await house.kernel.refused("serverRequest/answer", answer)
+    assert "may not answer" in str(refusal)
+    assert "kernel" in str(refusal)
+    await house.kernel.refused("serverRequest/list", {})
+    await house.kernel.send({"id": request["requestId"], "result": {"decision": "accept"}})
+    listed = await house.page.ask("serverRequest/list", {})
+    assert len(listed["data"]) == 1
+    assert not (house.lab.workspace / "made").exists()
+    await house.page.ask("serverRequest/answer", {**answer, "decision": "decline"})
+    await house.kernel.turn_end(turn_id)
+    assert not (house.lab.workspace / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"digest": "0" * 64, "decision": "accept"},
+        {"decision": "accept"},
+        {"requestId": "11111111-1111-1111-1111-111111111111", "decision": "accept"},
+    ],
+)
+async def test_an_answer_to_something_else_is_gone(house: House, wrong: Json) -> None:
+    _, turn_id, request = await asked_page(house)
+    answer = {"requestId": request["requestId"], **wrong}
+    assert await house.page.ask("serverRequest/answer", answer) == {"status": "gone"}
+    right = {"requestId": request["requestId"], "digest": request["digest"], "decision": "cancel"}
+    assert await house.page.ask("serverRequest/answer", right) == {"status": "ok"}
+    assert (await house.kernel.turn_end(turn_id))["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("both", [{}, {"decision": "accept", "answers": {}}])
+async def test_an_answer_is_one_thing(house: House, both: Json) -> None:
+    refusal = await house.page.refused("serverRequest/answer", {"requestId": "x", **both})
+    assert "either" in str(refusal)
+
+
+async def test_the_first_of_two_pages_counts(house: House) -> None:
+    other = await house.another_page()
+    _, turn_id, request = await asked_page(house)
+    await other.told("serverRequest/opened")
+    answer = {"requestId": request["requestId"], "digest": request["digest"]}
+    first = await other.request("serverRequest/answer", {**answer, "decision": "decline"})
+    second = await house.page.request("serverRequest/answer", {**answer, "decision": "accept"})
+    assert await other.response(first) == {"status": "ok"}
+    assert await house.page.response(second) == {"status": "gone"}
+    await house.kernel.turn_end(turn_id)
+    assert not (house.lab.workspace / "made").exists()
+    told = await house.page.told("serverRequest/resolved")
+    assert told["outcome"] == "decline"
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_page_that_watches_holds_what_the_server_holds(house: House, early: bool) -> None:
+    house.lab.fake.add(say("one two three", deltas=3), touch("made"), say("four"))
+    thread_id = await house.kernel.start_thread(house.lab.workspace)
+    await house.kernel.turn(thread_id)
+    turn_id = await house.kernel.start_turn(thread_id, "again")
+    request = (await house.page.told("serverRequest/opened"))["request"]
+    where = {"threadId": thread_id, "turnId": turn_id}
+    answer = {"requestId": request["requestId"], "digest": request["digest"]}
+    seen: Json = {}
+    if early:
+        seen = await house.page.ask("turn/watch", where)
+        assert seen["running"]
+        assert seen["open"] == [request["requestId"]]
+        (shown,) = seen["snapshot"]["requests"]
+        assert shown["command"] == "touch made"
+        assert shown["outcome"] is None
+    await house.page.ask("serverRequest/answer", {**answer, "decision": "accept"})
+    await house.kernel.turn_end(turn_id)
+    if not early:
+        seen = await house.page.ask("turn/watch", where)
+        assert not seen["running"]
+        assert seen["open"] == []
+    last = await house.page.ask("turn/watch", where)
+    state = fold_all(seen, house.page, turn_id)
+    assert state == last["snapshot"]
+    assert state["status"] == "completed"
+    assert [item["type"] for item in state["items"]] == [
+        "userMessage",
+        "commandExecution",
+        "agentMessage",
+    ]
+    (settled,) = state["requests"]
+    assert settled["outcome"] == "accept"
+
+
+async def test_deltas_come_as_few_batches_and_whole(house: House) -> None:
+    house.lab.fake.add(say("word " * 500, deltas=500))
+    thread_id = await house.kernel.start_thread(house.lab.workspace)
+    chosen = "0192f0c1-2345-7abc-8def-0123456789ab"
+    await house.kernel.start_turn(thread_id, turnId=chosen)
+    where = {"threadId": thread_id, "turnId": chosen}
+    seen = await house.page.ask("turn/watch", where)
+    if seen["running"]:
+        await house.page.until(
+            lambda m: (
+                m.get("method") == "turn/ops"
+                and any(op.get("status") == "completed" for op in m["params"]["ops"])
+            )
+        )
+    state = fold_all(seen, house.page, chosen)
+    assert state["items"][-1]["text"] == "word " * 500
+    assert len(house.page.notices("turn/ops")) < 100
+
+
+async def test_a_turn_of_an_earlier_server_is_known(lab: Lab) -> None:
+    lab.fake.add(say("stored"))
+    async with lab.serving(watchable=True) as server, lab.connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace)
+        turn_id = (await talk.turn(thread_id))["id"]
+    async with lab.serving(watchable=True) as server, lab.connect(server, rights=PAGE) as page:
+        where = {"threadId": thread_id, "turnId": turn_id}
+        seen = await page.ask("turn/watch", where)
+        assert (seen["known"], seen["running"]) == (True, False)
+        assert seen["snapshot"]["items"][-1]["text"] == "stored"
+        output = await page.ask("turn/output", where)
+        assert "stored" in output["data"]["text/markdown"]
+        assert output["metadata"] == {"codex": where}
+        for other in (
+            {**where, "turnId": "0192f0c1-2345-7abc-8def-0123456789ab"},
+            {**where, "threadId": "0192f0c1-2345-7abc-8def-0123456789ab"},
+        ):
+            assert (await page.ask("turn/watch", other))["known"] is False
+            await page.refused("turn/output", other)
+
+
+async def test_an_unwatched_turn_says_nothing(house: House) -> None:
+    thread_id, turn_id, request = await asked_page(house)
+    where = {"threadId": thread_id, "turnId": turn_id}
+    await house.page.ask("turn/watch", where)
+    await house.page.ask("turn/unwatch", where)
+    before = len(house.page.notices("turn/ops"))
+    answer = {"requestId": request["requestId"], "digest": request["digest"]}
+    await house.page.ask("serverRequest/answer", {**answer, "decision": "accept"})
+    await house.kernel.turn_end(turn_id)
+    await house.page.ask("serverRequest/list", {})
+    assert len(house.page.notices("turn/ops")) == before
+
+
+async def test_a_stop_of_one_kernel_leaves_the_other_alone(house: House) -> None:
+    other = await house.another_kernel("k2")
+    turns: list[tuple[Talk, str]] = []
+    for talk in (house.kernel, other):
+        house.lab.fake.add(touch("made"))
+        thread_id = await talk.start_thread(house.lab.workspace)
+        turns.append((talk, await talk.start_turn(thread_id)))
+        with anyio.fail_after(10):
+            while len(house.page.notices("serverRequest/opened")) < len(turns):
+                await house.page.ask("serverRequest/list", {})
+    assert house.server.interrupt_kernel("k1") == 1
+    assert (await turns[0][0].turn_end(turns[0][1]))["status"] == "interrupted"
+    assert house.server.interrupt_kernel("k1") == 0
+    listed = await house.page.ask("serverRequest/list", {})
+    assert [entry["turnId"] for entry in listed["data"]] == [turns[1][1]]
+    assert house.server.kernel_gone("k2") == 1
+    assert (await turns[1][0].turn_end(turns[1][1]))["status"] == "interrupted"
+
+
+async def test_a_turn_that_cannot_go_on_fails_with_its_reason(house: House) -> None:
+    thread_id, turn_id, _ = await asked_page(house)
+    assert house.server.fail_turn(thread_id, turn_id, "nobody can answer here")
+    ended = await house.kernel.turn_end(turn_id)
+    assert ended["status"] == "failed"
+    assert "nobody can answer" in ended["error"]["message"]
+    assert not house.server.fail_turn(thread_id, turn_id, "too late")
+
+
+async def test_only_the_kernel_that_started_a_turn_runs_its_tools(house: House) -> None:
+    house.lab.fake.add(call("shout", {}, call_id="s1"), say("heard"))
+    thread_id = await house.kernel.start_thread(house.lab.workspace, dynamicTools=[TOOL])
+    other = await house.another_kernel("k2")
+    house.lab.fake.add()
+    turn_id = await house.kernel.start_turn(thread_id)
+    request = await house.kernel.asked("item/tool/call")
+    await other.ask("thread/resume", {"threadId": thread_id})
+    await house.page.ask("thread/resume", {"threadId": thread_id})
+    result = {"contentItems": [{"type": "inputText", "text": "HEY"}], "success": True}
+    await house.kernel.answer(request, result)
+    assert (await house.kernel.turn_end(turn_id))["status"] == "completed"
+    assert other.requests() == []
+    assert house.page.requests() == []
+
+
+async def test_a_kernel_says_which_code_holds_it(house: House) -> None:
+    thread_id, turn_id, _ = await asked_page(house)
+    where = {"threadId": thread_id, "turnId": turn_id}
+    await house.page.ask("turn/watch", where)
+    await house.kernel.send({"method": "turn/held", "params": {**where, "code": "while True: …"}})
+    told = await house.page.until(
+        lambda m: (
+            m.get("method") == "turn/ops" and any(op["op"] == "hold" for op in m["params"]["ops"])
+        )
+    )
+    assert {"op": "hold", "code": "while True: …"} in told["params"]["ops"]
