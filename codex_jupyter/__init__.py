@@ -11,6 +11,9 @@ from codex_jupyter._version import __version__
 
 if TYPE_CHECKING:
     from codex_jupyter.errors import CodexError
+    from codex_jupyter.extension import (
+        _jupyter_server_extension_points as _jupyter_server_extension_points,
+    )
     from codex_jupyter.notebook.magics import (
         load_ipython_extension,
         unload_ipython_extension,
@@ -46,6 +49,7 @@ _HOMES = {
     "start": "notebook.threads",
     "thread": "notebook.threads",
     "unload_ipython_extension": "notebook.magics",
+    "_jupyter_server_extension_points": "extension",
 }
 
 
