@@ -1,0 +1,15 @@
+module.exports = {
+  testEnvironment: 'jsdom',
+  testMatch: ['<rootDir>/*/test/*.spec.ts'],
+  modulePathIgnorePatterns: ['<rootDir>/../codex_jupyter/labextensions'],
+  transformIgnorePatterns: [
+    '/node_modules/(?!(@jupyter|@jupyterlab|@jupyter-widgets|lib0|y-protocols|yjs|nanoid|exenv-es6)/)'
+  ],
+  transform: {
+    '\\.[jt]sx?$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.test.json', diagnostics: false }]
+  },
+  moduleNameMapper: {
+    '^@codex-jupyter/view$': '<rootDir>/view/src/tokens.ts',
+    '\\.(css|svg)$': '<rootDir>/test-empty.js'
+  }
+};

@@ -1,0 +1,7 @@
+// The list of plugins, nothing else.
+
+import { notices } from './plugins/notices';
+import { outputs } from './plugins/outputs';
+import { panel } from './plugins/panel';
+
+export default [panel, outputs, notices];

@@ -1,0 +1,2 @@
+import './turn.css';
+import './turn_view.css';
