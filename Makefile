@@ -6,13 +6,17 @@ STAMPS := .venv/.stamps
 OFFLINE := CODEX_JUPYTER_MODEL_PROVIDER=offline CODEX_JUPYTER_HOME=$(CURDIR)/out/home
 OLDER_KERNELS := .venvs/ipykernel-6.31.0 .venvs/ipykernel-7.3.0
 WORKERS ?= 2
+PAGES := codex_jupyter/labextensions/view/package.json
+PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
+export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-.PHONY: help lab demo test ui slow check bench docs local-model local-test clean
+.PHONY: help lab demo test jstest ui slow check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
 	@echo "make demo         run the quickstart without a browser"
 	@echo "make test         run the test suite"
+	@echo "make jstest       run the tests of the pages' TypeScript"
 	@echo "make ui           run the browser tests (needs Chromium)"
 	@echo "make slow         run the long tests"
 	@echo "make check        lint, types, layers"
@@ -27,7 +31,16 @@ $(STAMPS)/venv:
 	$(BIN)/pip install -q --disable-pip-version-check --upgrade pip
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/lab: $(STAMPS)/venv pyproject.toml
+labextension/node_modules/.stamp: labextension/package-lock.json
+	cd labextension && npm ci --no-audit --no-fund
+	@touch $@
+
+# The pages' part: what JupyterLab, Notebook and Voila load. The install below takes it as it is.
+$(PAGES): labextension/node_modules/.stamp $(PAGE_SOURCES)
+	cd labextension && npm run build
+	@touch $@
+
+$(STAMPS)/lab: $(STAMPS)/venv pyproject.toml $(PAGES)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo]'
 	@touch $@
 
@@ -60,18 +73,23 @@ test: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not local_model"
 
-ui: $(STAMPS)/ui
+ui: $(STAMPS)/ui jstest
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -m ui
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m ui
 
 slow: $(STAMPS)/test
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow
 
+jstest: labextension/node_modules/.stamp
+	cd labextension && npm test
+
 check: $(STAMPS)/ui
+	cd labextension && npm run lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	! grep -n '"resolved": "http' labextension/package-lock.json
 	! git grep -nE 'files\.pythonhosted|pypi\.org/simple|registry\.npmjs|deb\.debian' -- . ':!Makefile'
 
 bench: $(STAMPS)/test
@@ -90,4 +108,4 @@ local-test: local-model $(STAMPS)/test
 	$(BIN)/python -m pytest -m local_model
 
 clean:
-	rm -rf .venv .venvs out .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf codex_jupyter/labextensions labextension/node_modules .venv .venvs out .pytest_cache .ruff_cache .hypothesis .import_linter_cache

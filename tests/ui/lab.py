@@ -1,5 +1,6 @@
 """JupyterLab in a headless browser, driven as a person would: run cells, click, stop, look."""
 
+import json
 import os
 import re
 import signal
@@ -8,11 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = [
@@ -93,6 +94,16 @@ def _wait_until_up(address: str, server: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("the server did not come up")
 
 
+def write_kernelspecs(folder: Path, pythons: Mapping[str, str]) -> None:
+    """Describe one kernel for each Python below ``folder``, a place of ``JUPYTER_PATH``."""
+    for name, python in pythons.items():
+        spec = folder / "kernels" / name
+        spec.mkdir(parents=True)
+        argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        described = {"argv": argv, "display_name": name, "language": "python"}
+        (spec / "kernel.json").write_text(json.dumps(described))
+
+
 class Notebook:
     """One open notebook."""
 
@@ -100,15 +111,25 @@ class Notebook:
         self.page = page
 
     @classmethod
-    def open(cls, browser: Browser, address: str, name: str, *, last: str) -> "Notebook":
+    def open(
+        cls,
+        browser: Browser | BrowserContext,
+        address: str,
+        name: str,
+        *,
+        last: str,
+        idle: bool = True,
+    ) -> "Notebook":
         """Open a notebook in a fresh workspace; wait for its kernel and for the text ``last``."""
-        page = browser.new_page(viewport={"width": 1280, "height": 1600})
+        page = browser.new_page()
+        page.set_viewport_size({"width": 1280, "height": 1600})
         page.set_default_timeout(PATIENCE)
         page.goto(f"{address}/lab/tree/{name}?reset")
         page.add_locator_handler(page.locator(".jp-Dialog"), _refuse_unexpected_dialog)
         page.wait_for_selector(f"text={last}")
         notebook = cls(page)
-        notebook.wait_idle()
+        if idle:
+            notebook.wait_idle()
         return notebook
 
     def cell(self, text: str) -> Locator:
@@ -122,8 +143,8 @@ class Notebook:
         prompt = self.cell(text).locator(".jp-InputPrompt").first
         before = prompt.inner_text()
         self.cell(text).locator(".jp-InputArea-editor").first.click()
-        self.page.keyboard.press("Escape")
-        self.page.keyboard.press("Control+Enter")
+        # By its command, not by its keys: a page that is still busy loading may swallow those.
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
         expect(prompt).not_to_have_text(before)
 
     def wait_idle(self) -> None:
@@ -149,9 +170,18 @@ class Notebook:
         button = self.page.locator(".jp-OutputArea button").filter(has_text=label).first
         button.wait_for()
         button.scroll_into_view_if_needed()
-        self.page.evaluate(_SCROLL_TO_ENDS)
+        self.scroll_all_to_their_ends()
         button.click()
         button.wait_for(state="hidden")
+
+    def scroll_all_to_their_ends(self) -> None:
+        """Read what is asked to its end, as its card demands."""
+        self.page.evaluate(_SCROLL_TO_ENDS)
+
+    def open_panel(self) -> None:
+        """Open the side panel of ours."""
+        self.page.evaluate("window.jupyterapp.commands.execute('codex:open-panel')")
+        self.page.locator(".jp-Codex-panel").wait_for()
 
     def interrupt(self) -> None:
         """Press the stop button of the notebook's toolbar."""
@@ -168,7 +198,8 @@ class Notebook:
         self.page.close()
 
 
-_SCROLL_TO_ENDS = """() => document.querySelectorAll('.jp-OutputArea *').forEach(e => {
+_SCROLL_TO_ENDS = """() => document.querySelectorAll(
+    '.jp-OutputArea *, .jp-Codex-panel *, .cxj-card *').forEach(e => {
     const hidden = e.scrollHeight > e.clientHeight + 4;
     if (hidden && getComputedStyle(e).overflowY !== 'visible') e.scrollTop = e.scrollHeight;
 })"""

@@ -1,6 +1,5 @@
-"""The quickstart as a person uses it, in a real JupyterLab, on every ipykernel we promise."""
+"""The quickstart with the core in the kernel, in JupyterLab, on every ipykernel we promise."""
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not install
 
 from playwright.sync_api import Browser
 
-from tests.ui.lab import Notebook, chromium, lab_server
+from tests.ui.lab import Notebook, chromium, lab_server, write_kernelspecs
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
@@ -36,15 +35,11 @@ def browser() -> Generator[Browser]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Path, str]]:
     """A Lab server over an empty folder, with one kernelspec per ipykernel."""
     top = tmp_path_factory.mktemp("lab")
-    for name, python in KERNELS.items():
-        spec = top / "data" / "kernels" / name
-        spec.mkdir(parents=True)
-        argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        described = {"argv": argv, "display_name": name, "language": "python"}
-        (spec / "kernel.json").write_text(json.dumps(described))
+    write_kernelspecs(top / "data", KERNELS)
     folder = top / "work"
     folder.mkdir()
     environment = {
+        "CODEX_JUPYTER_CORE": "embedded",
         "CODEX_JUPYTER_HOME": str(top / "home"),
         "CODEX_JUPYTER_MODEL_PROVIDER": "offline",
         "JUPYTER_PATH": os.pathsep.join([str(top / "data"), os.environ.get("JUPYTER_PATH", "")]),

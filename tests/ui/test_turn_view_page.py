@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from codex_jupyter.notebook.turn_view import page_script, page_style
-from tests.notebook.turn_stories import COMMAND_REQUEST, TEST_OUTPUT, TURN, Story, finished_story
+from codex_jupyter.notebook.page_script import page_script, page_style
+from tests.view.turn_stories import COMMAND_REQUEST, TEST_OUTPUT, TURN, Story, finished_story
 
 playwright = pytest.importorskip("playwright.sync_api")
 
