@@ -28,6 +28,8 @@ CHROMIUM_ARGS = [
 PATIENCE = 60_000
 """Milliseconds to wait for anything a page does; a busy machine loads Lab slowly."""
 
+_RUN_TRIES = 6
+
 expect.set_options(timeout=PATIENCE)
 
 
@@ -129,6 +131,9 @@ class Notebook:
         page.wait_for_selector(f"text={last}")
         notebook = cls(page)
         if idle:
+            # The indicator says "idle" before there is a kernel, too; a cell that is run then
+            # makes the page ask for one.
+            page.wait_for_function(_KERNEL_IS_IDLE)
             notebook.wait_idle()
         return notebook
 
@@ -144,7 +149,12 @@ class Notebook:
         before = prompt.inner_text()
         self.cell(text).locator(".jp-InputArea-editor").first.click()
         # By its command, not by its keys: a page that is still busy loading may swallow those.
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
+        # Again if nothing came of it: the page may have had no kernel to run it in yet.
+        for _ in range(_RUN_TRIES):
+            self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell') && null")
+            with suppress(AssertionError):
+                expect(prompt).not_to_have_text(before, timeout=PATIENCE / _RUN_TRIES)
+                return
         expect(prompt).not_to_have_text(before)
 
     def wait_idle(self) -> None:
@@ -197,6 +207,10 @@ class Notebook:
         """Close the page."""
         self.page.close()
 
+
+_KERNEL_IS_IDLE = """() =>
+    window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'
+"""
 
 _SCROLL_TO_ENDS = """() => document.querySelectorAll(
     '.jp-OutputArea *, .jp-Codex-panel *, .cxj-card *').forEach(e => {

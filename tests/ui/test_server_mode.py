@@ -24,7 +24,7 @@ from tests.fake_model import FakeModelInThread, run_in_thread
 from tests.notebook.kernel_driver import TURN_MIME, WIDGET_MIME, provider_config
 from tests.ui.lab import Notebook, chromium, lab_server, write_kernelspecs
 
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.server_ui, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
 KERNELS = {"newest": sys.executable} | {

@@ -21,6 +21,9 @@ export function requestCard(
     }
   };
   const card = new RequestCard(request, send);
+  const frame = document.createElement('div');
+  frame.className = 'cxj-turn cxj-live'; // the look of a card is that of its turn
+  frame.append(card.node);
   card.setOpen(line.state === 'open');
   const follow = () => {
     if (line.state !== 'open') {
@@ -30,7 +33,7 @@ export function requestCard(
   line.stateChanged.connect(follow);
   let isDisposed = false;
   return {
-    node: card.node,
+    node: frame,
     get isDisposed() {
       return isDisposed;
     },
@@ -39,6 +42,7 @@ export function requestCard(
         isDisposed = true;
         line.stateChanged.disconnect(follow);
         card.dispose();
+        frame.remove();
       }
     }
   };
