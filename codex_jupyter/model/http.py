@@ -8,7 +8,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from http import HTTPStatus
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -82,6 +82,7 @@ class HttpConnections:
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=CONNECT_TIMEOUT, sock_connect=CONNECT_TIMEOUT
             ),
+            trace_configs=[_noting_reuse()],
         )
 
     async def post(
@@ -91,17 +92,39 @@ class HttpConnections:
 
         Redirects are not followed: a POST would become a GET, and the key would travel along.
 
+        A server may close a kept connection in the moment it is used again. That says nothing
+        about the server, so the request goes out again, on another connection; a new connection
+        that breaks is an error.
+
         Raises:
             TransportError: No connection, or it broke before the headers.
         """
+        connection = SimpleNamespace(was_kept=True)
+        while connection.was_kept:
+            connection.was_kept = False
+            try:
+                return HttpAnswer(await self._post(body, headers, params, connection))
+            except TransportError as error:
+                if error.hopeless or not connection.was_kept:
+                    raise
+        raise AssertionError("a new connection answers or raises")
+
+    async def _post(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        connection: SimpleNamespace,
+    ) -> aiohttp.ClientResponse:
         try:
-            response = await self._session.post(
+            return await self._session.post(
                 self._url,
                 data=body,
                 headers=headers,
                 params=params,
                 proxy=self._proxy,
                 allow_redirects=False,
+                trace_request_ctx=connection,
             )
         except (aiohttp.InvalidURL, aiohttp.ClientConnectorCertificateError) as error:
             raise TransportError(_reason(error), hopeless=True) from None
@@ -110,7 +133,6 @@ class HttpConnections:
         except ValueError as error:
             # Headers or a proxy's address that cannot be written.
             raise TransportError(_reason(error), hopeless=True) from None
-        return HttpAnswer(response)
 
     async def aclose(self) -> None:
         """Close all connections.
@@ -151,6 +173,15 @@ async def fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - shape
             return from_json(body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise TransportError(_reason(error)) from None
+
+
+def _noting_reuse() -> aiohttp.TraceConfig:
+    async def note(_session: Any, context: SimpleNamespace, _params: Any) -> None:
+        context.trace_request_ctx.was_kept = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
 
 
 def _reason(error: Exception) -> str:

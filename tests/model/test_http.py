@@ -5,7 +5,7 @@ import anyio
 import pytest
 
 from codex_jupyter.model.failures import TransportError
-from codex_jupyter.model.http import MAX_JSON_BYTES, fetch_json
+from codex_jupyter.model.http import MAX_JSON_BYTES, HttpConnections, fetch_json
 from tests.fake_model import FakeModel
 
 pytestmark = pytest.mark.anyio
@@ -68,3 +68,30 @@ async def test_a_silent_server_is_given_up() -> None:
 async def test_json_of_any_type_is_returned() -> None:
     async with answering(ok(b"[1, 2]")) as url:
         assert await fetch_json(url, 5.0) == [1, 2]
+
+
+async def test_a_kept_connection_that_closed_meanwhile_is_no_failure() -> None:
+    """The server closes it while the next request is on its way."""
+    accepted = 0
+
+    async def answer_once(stream: anyio.abc.SocketStream) -> None:
+        nonlocal accepted
+        accepted += 1
+        async with stream:
+            await stream.receive()
+            await stream.send(ok(b"done"))
+            await stream.receive()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, answer_once)
+            connections = HttpConnections(f"http://127.0.0.1:{port}/")
+            with anyio.fail_after(5):
+                for _ in range(3):
+                    with await connections.post(b"{}", headers={}, params={}) as answer:
+                        assert await answer.read() == b"done"
+                        assert await answer.read() == b""
+                await connections.aclose()
+            tasks.cancel_scope.cancel()
+    assert accepted == 3
