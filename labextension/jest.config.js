@@ -5,6 +5,7 @@ module.exports = {
   transformIgnorePatterns: [
     '/node_modules/(?!(@jupyter|@jupyterlab|@jupyter-widgets|lib0|y-protocols|yjs|nanoid|exenv-es6)/)'
   ],
+  setupFiles: ['<rootDir>/test-browser.js'],
   transform: {
     '\\.[jt]sx?$': ['ts-jest', { tsconfig: '<rootDir>/tsconfig.test.json', diagnostics: false }]
   },

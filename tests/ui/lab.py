@@ -45,8 +45,22 @@ def chromium() -> Generator[Browser]:
 
 
 @contextmanager
-def lab_server(folder: Path, environment: dict[str, str]) -> Generator[str]:
-    """Run a Lab server on a free loopback port, rooted in ``folder``; yields its address."""
+def lab_server(
+    folder: Path,
+    environment: dict[str, str],
+    *arguments: str,
+    base: str = "/",
+    token: str = "",
+) -> Generator[str]:
+    """Run a Lab server on a free loopback port, rooted in ``folder``; yields its address.
+
+    Args:
+        folder: Its root; its log is ``lab.log`` there.
+        environment: Variables beside our own.
+        arguments: More of its command line.
+        base: Its base URL, with a slash at both ends.
+        token: What a page must show at first; nothing if empty.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -59,9 +73,12 @@ def lab_server(folder: Path, environment: dict[str, str]) -> Generator[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         f"--ServerApp.root_dir={folder}",
-        "--IdentityProvider.token=",
+        f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.news_url=None",
+        f"--ServerApp.base_url={base}",
+        *arguments,
     ]
     with (folder / "lab.log").open("wb") as log:
         server = subprocess.Popen(
@@ -72,7 +89,7 @@ def lab_server(folder: Path, environment: dict[str, str]) -> Generator[str]:
             start_new_session=True,
         )
         try:
-            address = f"http://127.0.0.1:{port}"
+            address = f"http://127.0.0.1:{port}{base.rstrip('/')}"
             _wait_until_up(address, server)
             yield address
         finally:
@@ -121,19 +138,26 @@ class Notebook:
         *,
         last: str,
         idle: bool = True,
+        page_of: str = "lab/tree",
     ) -> "Notebook":
-        """Open a notebook in a fresh workspace; wait for its kernel and for the text ``last``."""
+        """Open a notebook in a fresh workspace; wait for its kernel and for the text ``last``.
+
+        Args:
+            browser: Where to open it.
+            address: The server.
+            name: The notebook's file.
+            last: What stands in its last cell.
+            idle: Whether to wait until the kernel has nothing to do.
+            page_of: ``notebooks`` for Notebook 7.
+        """
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 1600})
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}/lab/tree/{name}?reset")
+        page.goto(f"{address}/{page_of}/{name}?reset")
         page.add_locator_handler(page.locator(".jp-Dialog"), _refuse_unexpected_dialog)
         page.wait_for_selector(f"text={last}")
         notebook = cls(page)
         if idle:
-            # The indicator says "idle" before there is a kernel, too; a cell that is run then
-            # makes the page ask for one.
-            page.wait_for_function(_KERNEL_IS_IDLE)
             notebook.wait_idle()
         return notebook
 
@@ -158,13 +182,14 @@ class Notebook:
         expect(prompt).not_to_have_text(before)
 
     def wait_idle(self) -> None:
-        """Wait until no cell runs and the kernel has nothing to do.
+        """Wait until no cell runs and the kernel is there with nothing to do.
 
         The kernel's own status is not enough: it also says "idle" after each control message, with
-        a cell still running.
+        a cell still running. Nor is the toolbar's: it says "idle" before there is a kernel, and a
+        cell that is run then starts a second one, asks for one, or does nothing.
         """
         expect(self.page.locator(".jp-InputPrompt", has_text="[*]:")).to_have_count(0)
-        self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]')
+        self.page.wait_for_function(_KERNEL_IS_IDLE)
 
     def wait_for_text(self, text: str) -> None:
         """Wait until some output says ``text``."""

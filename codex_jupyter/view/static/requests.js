@@ -45,6 +45,9 @@ export class RequestCard {
   /** Say whether the kernel waits for this answer; until then nothing can be pressed. */
   setOpen(isOpen) {
     this.isOpen = isOpen;
+    if (isOpen) {
+      this.say(""); // why it could not be pressed
+    }
     this.refresh();
   }
 

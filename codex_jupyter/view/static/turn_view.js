@@ -250,7 +250,9 @@ class TurnPage {
     const pending = this.state.requests.filter((request) => request.outcome === null);
     const lines = [];
     for (const request of pending) {
-      if (this.open.has(request.requestId) || this.announced.has(request.requestId)) {
+      const { requestId } = request;
+      // a card that is there follows what is open, whichever way its question came
+      if (this.open.has(requestId) || this.announced.has(requestId) || this.cards.has(requestId)) {
         this.drawCard(request);
       } else {
         // saved state alone never draws a card: it might be anybody's
