@@ -11,6 +11,8 @@ module.exports = {
   },
   moduleNameMapper: {
     '^@codex-jupyter/view$': '<rootDir>/view/src/tokens.ts',
-    '\\.(css|svg)$': '<rootDir>/test-empty.js'
+    '^@jupyter/(react|web)-components$': '<rootDir>/test-components.js',
+    '\\.css$': '<rootDir>/test-empty.js',
+    '\\.svg$': '<rootDir>/test-svg.js'
   }
 };

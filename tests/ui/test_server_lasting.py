@@ -153,7 +153,7 @@ def test_a_saved_turn_shows_without_a_kernel_and_has_no_buttons(
 
 
 def test_without_scripts_the_saved_turn_reads_well(browser: Browser, desk: Desk) -> None:
-    notebook = desk.open("paper", command("echo on paper"), say("Kept **well**."))
+    notebook = desk.open("paper", command("touch made; echo on paper"), say("Kept **well**."))
     notebook.run("Go.")
     notebook.agree(RUN)
     notebook.wait_for_text("Kept well.")

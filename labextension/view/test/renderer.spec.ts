@@ -84,7 +84,10 @@ test.each(['with the snapshot', 'live'])(
     await until(() => enabled().length === 4, 'all four buttons work');
     knows({ requests: [REQUEST] }, ['r1']);
     server.drop();
-    await until(() => text().includes('The connection to the Jupyter server is lost'), 'it says so');
+    await until(
+      () => text().includes('The connection to the Jupyter server is lost'),
+      'it says so'
+    );
     expect(buttons()).toHaveLength(4);
     expect(enabled()).toEqual([]);
     await until(() => enabled().length === 4, 'they work again');
