@@ -10,7 +10,7 @@ PAGES := codex_jupyter/labextensions/view/package.json
 PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-.PHONY: help lab demo test jstest ui ui-server slow check bench docs local-model local-test clean
+.PHONY: help lab demo test jstest ui slow check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -18,7 +18,6 @@ help:
 	@echo "make test         run the test suite"
 	@echo "make jstest       run the tests of the pages' TypeScript"
 	@echo "make ui           run the browser tests (needs Chromium)"
-	@echo "make ui-server    run those with the core in the Jupyter server (not yet in CI)"
 	@echo "make slow         run the long tests"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
@@ -72,15 +71,11 @@ demo: $(STAMPS)/lab
 
 test: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not server_ui and not slow and not local_model"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not local_model"
 
 ui: $(STAMPS)/ui jstest
 	@mkdir -p out/home
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m ui
-
-ui-server: $(STAMPS)/ui
-	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -m server_ui
 
 slow: $(STAMPS)/test
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow

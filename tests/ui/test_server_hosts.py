@@ -18,7 +18,7 @@ from tests.fake_answers import say
 from tests.ui.desk import ROOT, RUN, Desk, command, open_desk
 from tests.ui.lab import Notebook, chromium
 
-pytestmark = [pytest.mark.server_ui, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from tests.notebook.kernel_driver import TURN_MIME
 from tests.ui.desk import RUN, Desk, command, open_desk, server_environment
 from tests.ui.lab import Notebook, chromium, lab_server
 
-pytestmark = [pytest.mark.server_ui, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

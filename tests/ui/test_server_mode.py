@@ -14,7 +14,7 @@ from tests.notebook.kernel_driver import TURN_MIME, WIDGET_MIME
 from tests.ui.desk import AGAIN, KERNELS, RUN, Desk, command, open_desk, python
 from tests.ui.lab import chromium
 
-pytestmark = [pytest.mark.server_ui, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
 WAYS = ["toolbar", "view", "panel"]
 DURING = ["stream", "command", "kernel"]
