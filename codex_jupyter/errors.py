@@ -3,7 +3,7 @@
 * `CodexError`
     * `InvalidIdError`, `DuplicateIdError`
     * `InvalidRequestError`
-        * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`
+        * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`, `NotSteerableError`
         * `InputTooLargeError`
     * `OverloadedError`
     * `ConfigError`
@@ -30,6 +30,7 @@ __all__ = [
     "ModelError",
     "NoActiveTurnError",
     "NobodyToAskError",
+    "NotSteerableError",
     "OverloadedError",
     "PatchError",
     "PeerClosedError",
@@ -118,6 +119,29 @@ class TurnConflictError(InvalidRequestError):
             f"expected active turn id {mark}{asked}{mark} but found {mark}{active}{mark}"
         )
         self.active = active
+
+
+class NotSteerableError(InvalidRequestError):
+    """The running turn takes no input, or what was asked for needs a thread at rest.
+
+    Attributes:
+        kind: What the running turn does.
+        turn_id: Its id.
+    """
+
+    def __init__(self, kind: str, turn_id: str, *, wanted: str | None = None) -> None:
+        super().__init__(
+            f"cannot steer a {kind} turn"
+            if wanted is None
+            else f"cannot start a {wanted} turn: turn {turn_id} is in progress"
+        )
+        self.kind = kind
+        self.turn_id = turn_id
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The member real servers send."""
+        return {"codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": self.kind}}}
 
 
 class InputTooLargeError(InvalidRequestError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+from codex_jupyter.core.models import known_window
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.settings import Provider, Settings, WorkspaceWrite
@@ -53,6 +54,9 @@ class SessionConfig:
     base_instructions: str
     developer_instructions: str | None
     context_window: int | None
+    auto_compact_limit: int | None
+    """Tokens at which the memory is compacted, if that is stated; see `compaction_limit`."""
+
     output_tokens: int
 
     @property
@@ -77,8 +81,9 @@ class SessionConfig:
             if value is not None:
                 wishes[key] = value
         merged = settings.with_overrides(wishes) if wishes else settings
+        model = merged.require_model()
         return cls(
-            model=merged.require_model(),
+            model=model,
             provider=merged.provider,
             cwd=Path(options.cwd or ".").absolute(),
             approval_policy=merged.approval_policy,
@@ -88,7 +93,8 @@ class SessionConfig:
             summary=merged.model_reasoning_summary,
             base_instructions=options.base_instructions or merged.base_instructions or base,
             developer_instructions=options.developer_instructions or merged.developer_instructions,
-            context_window=merged.model_context_window,
+            context_window=merged.model_context_window or known_window(model),
+            auto_compact_limit=merged.model_auto_compact_token_limit,
             output_tokens=merged.tool_output_token_limit,
         )
 

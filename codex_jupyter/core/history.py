@@ -1,10 +1,13 @@
 """The prompt memory of a thread: response items in the order in which the model met them."""
 
 import base64
+import math
 import mimetypes
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from pydantic_core import to_json
 
 from codex_jupyter.protocol.items import (
     ImageInput,
@@ -15,7 +18,7 @@ from codex_jupyter.protocol.items import (
     UserInput,
 )
 
-__all__ = ["History", "user_message"]
+__all__ = ["History", "estimated_tokens", "user_message"]
 
 Json = dict[str, Any]
 
@@ -27,21 +30,48 @@ _OUTPUTS: Final = frozenset(_OUTPUT_OF.values())
 _NOT_SENT: Final = frozenset({"id", "status"})
 """Members of the model's items that are not sent back to it."""
 
+_BYTES_PER_TOKEN: Final = 4
+_IMAGE_BYTES: Final = 7373
+"""What an image counts as, in bytes of text; the number of the original."""
+
 _MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 
 
 class History:
-    """What the model is sent, oldest first. Appending is cheap; a prompt is built in one pass."""
+    """What the model is sent, oldest first. Appending is cheap; a prompt is built in one pass.
 
-    def __init__(self, items: Iterable[Json] = ()) -> None:
+    Args:
+        items: What is remembered already.
+        counted: Whether the model has reported how many tokens those are.
+    """
+
+    def __init__(self, items: Iterable[Json] = (), *, counted: bool = False) -> None:
         self._items = [_sendable(item) for item in items]
+        self._uncounted = 0 if counted else sum(map(estimated_tokens, self._items))
+
+    @property
+    def items(self) -> Sequence[Json]:
+        """All of them, oldest first."""
+        return self._items
+
+    @property
+    def uncounted_tokens(self) -> int:
+        """Estimated tokens of what came since the model last reported."""
+        return self._uncounted
+
+    def counted(self) -> None:
+        """Note that the model has reported the tokens of everything so far."""
+        self._uncounted = 0
 
     def __len__(self) -> int:
         return len(self._items)
 
     def append(self, items: Iterable[Json]) -> None:
         """Add items; members that only the server uses are left out."""
-        self._items.extend(_sendable(item) for item in items)
+        for item in items:
+            sendable = _sendable(item)
+            self._items.append(sendable)
+            self._uncounted += estimated_tokens(sendable)
 
     def prompt(self) -> list[Json]:
         """Return the items to send: every call has one output, every output its call."""
@@ -56,6 +86,19 @@ class History:
                 call_id = item.get("call_id", "")
                 prompt.append({"type": _OUTPUT_OF[kind], "call_id": call_id, "output": "aborted"})
         return prompt
+
+
+def estimated_tokens(item: Json) -> int:
+    """Estimate what an item costs: 4 bytes a token, a fixed sum for each image."""
+    size = len(to_json(item, serialize_unknown=True))
+    content: Any = item.get("content") or item.get("output")
+    for part in cast("list[Any]", content) if isinstance(content, list) else ():
+        match part:
+            case {"type": "input_image", "image_url": str(url)}:
+                size += _IMAGE_BYTES - len(url)
+            case _:
+                pass
+    return math.ceil(size / _BYTES_PER_TOKEN)
 
 
 def _paired(items: Sequence[Json]) -> set[int]:

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from codex_jupyter.tools.policy import Policy
 
-__all__ = ["BASE_INSTRUCTIONS", "TURN_ABORTED", "environment_context", "permissions"]
+__all__ = [
+    "BASE_INSTRUCTIONS",
+    "SUMMARY_PREFIX",
+    "SUMMARY_REQUEST",
+    "TURN_ABORTED",
+    "developer_message",
+    "environment_context",
+    "permissions",
+]
 
 Json = dict[str, Any]
 
@@ -31,6 +39,25 @@ TURN_ABORTED: Final = (
     "were stopped and may have done part of their work; look before trying again.\n</turn_aborted>"
 )
 """Recorded as a user message after an interrupt, so that the model knows at its next turn."""
+
+
+SUMMARY_REQUEST: Final = """The conversation above no longer fits and will be forgotten. Write \
+what somebody needs who continues it without having seen it:
+- what the user wants, in their words where it matters, and what they ruled out;
+- what was done and found: files, variables, commands, numbers, decisions, and what failed;
+- what is not finished, and the very next step.
+Only facts from above. Plain text, as short as it can be without losing one of them. Call no tool.
+"""
+
+SUMMARY_PREFIX: Final = (
+    "<context_summary>\nEarlier parts of this conversation were replaced by this summary of them. "
+    "Build on it; do not repeat work it says is done.\n"
+)
+
+
+def developer_message(text: str) -> Json:
+    """Return instructions of the developer's as a response item."""
+    return _message("developer", text)
 
 
 def environment_context(cwd: Path) -> Json:

@@ -1,6 +1,5 @@
 """The engine of one loaded thread: takes turns in, one at a time, and ends each exactly once."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,42 +11,28 @@ import anyio
 import anyio.to_thread
 
 from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.context import context_items, told_by_history, told_of
 from codex_jupyter.core.history import History, user_message
-from codex_jupyter.core.instructions import environment_context, permissions
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.core.turn import Spoken, Turn
-from codex_jupyter.core.turn_records import (
-    aborted_message,
-    developer_message,
-    end_record,
-    session_meta,
-    start_records,
-    wire_error,
-    wire_turn,
-)
+from codex_jupyter.core.turn_records import session_meta, start_records
+from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
     CodexError,
     DuplicateIdError,
     InvalidRequestError,
     NoActiveTurnError,
+    NotSteerableError,
     PatchError,
-    RolloutError,
     TurnConflictError,
 )
 from codex_jupyter.ids import ThreadId, TurnId, same_turn_id
 from codex_jupyter.model.interface import ModelClient
-from codex_jupyter.model.retry import RetryPolicy
-from codex_jupyter.protocol.events import (
-    ErrorNoted,
-    Event,
-    ItemCompleted,
-    ItemStarted,
-    TurnCompleted,
-    TurnStarted,
-)
+from codex_jupyter.protocol.events import Event, SettingsChanged, ThreadNamed, ThreadReverted
 from codex_jupyter.protocol.items import input_preview
-from codex_jupyter.protocol.ops import Submission
+from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell, UserTurn
 from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
@@ -62,12 +47,7 @@ from codex_jupyter.tools.shell_tool import ShellTool
 __all__ = ["BUILTIN_TOOLS", "Accepted", "Session"]
 
 Json = dict[str, Any]
-_log = logging.getLogger(__name__)
 
-COOPERATIVE: Final = 2.0
-"""Seconds that tools get to wind down after an interrupt before their tasks are cancelled."""
-
-_END_LIMIT: Final = 30.0
 _QUEUED_TURNS: Final = 8
 """Accepted turns that wait for the worker; acceptance allows one at a time, so it never fills."""
 
@@ -111,18 +91,15 @@ class Session:
         self.created_at = stored.created_at if stored else time.time()
         self.preview = stored.preview if stored else ""
         self.name = stored.name if stored else None
-        self.state = SessionState(
-            thread_id,
-            publish,
-            environment,
-            history=History(stored.history) if stored else None,
-            turns=stored.turns if stored else (),
-            usage=(stored.token_usage or {}).get("total") if stored else None,
-        )
+        self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
+        self.state = _state_of(thread_id, config, publish, environment, stored)
+        if ephemeral:
+            self.state.recorder = MemoryRecorder()
         self._store = store
         self._client_for = client_for
         self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
         self._active: Turn | None = None
+        self._editing = anyio.Lock()
         self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._tools = ToolRegistry.of(
@@ -141,6 +118,11 @@ class Session:
         return self._active.turn_id if self._active is not None else None
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs and nothing is being changed."""
+        return self._active is None and not self._editing.locked()
+
+    @property
     def path(self) -> Path | None:
         """The rollout, once there is one."""
         return self.state.recorder.path if self.state.recorder is not None else None
@@ -151,38 +133,57 @@ class Session:
         Raises:
             DuplicateIdError: The id was used before in this thread.
             TurnConflictError: The caller chose an id, but another turn is active.
+            NotSteerableError: A turn is active that takes no input, or this is none.
             InvalidRequestError: The input is empty or an override does not fit.
             RolloutError: The turn could not be stored; the id stays free and no override counts.
         """
         op = submission.op
-        if not op.input:
+        if isinstance(op, UserTurn) and not op.input:
             raise InvalidRequestError("input must not be empty")
-        spoken = Spoken(op.input, op.client_message_id)
         while (active := self._active) is not None:
-            if submission.chosen_by_caller:
-                if active.turn_id == submission.id:
-                    raise DuplicateIdError("turn", submission.id, "inProgress")
-                if not active.is_leaving:
-                    raise TurnConflictError(submission.id, active.turn_id)
-            elif active.steer(spoken):
-                return Accepted(active.turn_id, steered=True, start=_nothing)
+            if (steered := self._join(active, submission)) is not None:
+                return steered
             await active.ended.wait()
         if submission.id in self._used_turn_ids:
             status = self.state.transcript.status_of(submission.id) or "used"
             raise DuplicateIdError("turn", submission.id, status)
-        config = self.config.with_overrides(op.overrides)
-        turn = Turn(submission.id, spoken, config, self.state, output_schema=op.output_schema)
+        overrides = op.overrides if isinstance(op, UserTurn) else TurnOverrides()
+        config = self.config.with_overrides(overrides)
+        turn = Turn(submission.id, op, config, self.state)
         self._used_turn_ids.add(turn.turn_id)
         self._active = turn
         try:
-            await self._store_start(turn)
+            async with self._editing:
+                await self._store_start(turn)
         except BaseException:
             self._used_turn_ids.discard(turn.turn_id)
-            self._active = None
+            self._leave(turn)
             turn.ended.set()
             raise
-        self.config = config
+        # Not the settings from before the wait: others may have changed meanwhile.
+        self.config = self.config.with_overrides(overrides)
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def _join(self, active: Turn, submission: Submission) -> Accepted | None:
+        """Put a submission into the active turn; ``None`` if it has to wait for that one's end."""
+        if submission.chosen_by_caller:
+            if active.turn_id == submission.id:
+                raise DuplicateIdError("turn", submission.id, "inProgress")
+            if not active.is_leaving:
+                raise TurnConflictError(submission.id, active.turn_id)
+            return None
+        if active.is_leaving:
+            return None
+        op = submission.op
+        if isinstance(op, Compact):
+            raise NotSteerableError(active.kind, active.turn_id, wanted="compact")
+        if isinstance(op, UserShell):
+            if not active.takes_input:
+                raise NotSteerableError(active.kind, active.turn_id)
+            active.run_beside(op)
+        elif not active.steer(Spoken(op.input, op.client_message_id)):
+            raise NotSteerableError(active.kind, active.turn_id)
+        return Accepted(active.turn_id, steered=True, start=_nothing)
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:
         """Add input to the running turn.
@@ -190,12 +191,15 @@ class Session:
         Raises:
             NoActiveTurnError: No turn runs, or its end is decided.
             TurnConflictError: Another turn than ``expected`` runs.
+            NotSteerableError: It takes no input.
         """
         active = self._active
         if active is None:
             raise NoActiveTurnError("steer")
         if not same_turn_id(expected, active.turn_id):
             raise TurnConflictError(expected, active.turn_id)
+        if not active.takes_input:
+            raise NotSteerableError(active.kind, active.turn_id)
         if not active.steer(spoken):
             raise NoActiveTurnError("steer")
         return active.turn_id
@@ -227,105 +231,140 @@ class Session:
             active.failure = problem
         self.interrupt(turn_id, "the turn cannot go on")
 
+    async def inject(self, items: Sequence[Json]) -> None:
+        """Let the model know ``items``: at once, or before the running turn's next answer.
+
+        Raises:
+            RolloutError: They could not be stored; the model does not know them.
+        """
+        active = self._active
+        if active is not None and not active.closed:
+            active.inject(items)
+            return
+        async with self._editing:
+            await self._create_rollout(self.config)
+            await self.state.record([Record("response_item", dict(item)) for item in items])
+            self.state.history.append(items)
+
+    def update_settings(self, overrides: TurnOverrides) -> None:
+        """Change the settings of later turns; a running turn keeps its own.
+
+        Raises:
+            InvalidRequestError: One does not fit; none was changed.
+        """
+        self.config = self.config.with_overrides(overrides)
+
+    def tell_settings(self) -> None:
+        """Announce the settings of later turns."""
+        config = self.config
+        settings: Json = {
+            "model": config.model,
+            "modelProvider": config.provider.id,
+            "cwd": str(config.cwd),
+            "approvalPolicy": config.approval_policy,
+            "approvalsReviewer": config.approvals_reviewer,
+            "sandboxPolicy": config.sandbox,
+            "effort": config.effort,
+            "summary": config.summary,
+        }
+        self.state.emit(SettingsChanged(settings))
+
+    async def rename(self, name: str) -> None:
+        """Give the thread another name and tell it.
+
+        Raises:
+            InvalidRequestError: The name is blank, or the thread is ephemeral.
+            RolloutError: It could not be stored; the name is as it was.
+        """
+        name = name.strip()
+        if not name:
+            raise InvalidRequestError("thread name must not be empty")
+        if self.ephemeral:
+            raise InvalidRequestError(
+                f"ephemeral thread does not support metadata updates: {self.thread_id}"
+            )
+        async with self._editing:
+            # Without a rollout there is nothing to write to: the first turn writes the name too.
+            await self.state.record([self._name_record(name)])
+            self.name = name
+        self.state.emit(ThreadNamed(name))
+
+    async def revert(self, before_turn_id: str) -> None:
+        """Take the turn and all later ones back. Files are as they are; the ids stay used.
+
+        Raises:
+            InvalidRequestError: A turn is in progress, or this one is not in the thread.
+            RolloutError: It could not be stored; nothing was taken back.
+        """
+        ids = [turn["id"] for turn in self.state.transcript.turns()]
+        place = next(
+            (n for n, known in enumerate(ids) if same_turn_id(before_turn_id, known)), None
+        )
+        if place is None:
+            raise InvalidRequestError(f"turn {before_turn_id[:64]} is not in the thread")
+        await self._roll_back_to(place)
+
+    async def roll_back(self, count: int) -> None:
+        """Take the last ``count`` turns back, or all; see `revert`."""
+        if count < 1:
+            raise InvalidRequestError("numTurns must be >= 1")
+        await self._roll_back_to(max(0, len(self.state.transcript.turns()) - count))
+
+    async def _roll_back_to(self, place: int) -> None:
+        async with self._editing:
+            if self._active is not None:
+                raise InvalidRequestError("Cannot rollback while a turn is in progress.")
+            turns = self.state.transcript.turns()[place:]
+            if not turns:
+                return
+            said = [i for turn in turns for i in turn["items"] if i["type"] == "userMessage"]
+            payload = {
+                "type": "thread_rolled_back",
+                # What other programs count by; the id says it exactly (W-38).
+                "num_turns": len(said),
+                "before_turn_id": turns[0]["id"],
+            }
+            await self.state.record([Record("event_msg", payload)])
+            stored = await self._reread()
+            self.state.restore(stored)
+        self.state.emit(ThreadReverted())
+
+    async def _reread(self) -> StoredThread:
+        recorder = self.state.recorder
+        if isinstance(recorder, MemoryRecorder):
+            return recorder.thread(self.thread_id)
+        stored = await self._store.read(self.thread_id)
+        if stored is None:
+            raise InvalidRequestError(f"thread {self.thread_id} has no turn yet")
+        return stored
+
     async def run(self) -> None:
         """Run accepted turns, one after the other, until `aclose`."""
         async with self._work_out:
             async for turn in self._work_out:
-                await self._run_turn(turn)
+                await TurnRun(turn, self.state, self._tools, self._client_for, self._leave).run()
 
     async def aclose(self) -> None:
         """Interrupt what runs, wait for its end, and close the rollout."""
         if (active := self._active) is not None:
             active.interrupt("shutdown")
-            with anyio.move_on_after(_END_LIMIT):
+            with anyio.move_on_after(END_LIMIT):
                 await active.ended.wait()
         self._work_in.close()
         if self.state.recorder is not None:
             await self.state.recorder.aclose()
 
-    async def _run_turn(self, turn: Turn) -> None:
-        self.state.set_status({"type": "active", "activeFlags": []})
-        self.state.emit(TurnStarted(wire_turn(turn, "inProgress")), turn.turn_id)
-        item = {**turn.spoken.item(), "startedAtMs": round(turn.started * 1000)}
-        self.state.emit(ItemStarted(item), turn.turn_id)
-        done = {**item, "completedAtMs": item["startedAtMs"]}
-        self.state.emit(ItemCompleted(done), turn.turn_id)
-        failure: CodexError | None = None
-        try:
-            async with anyio.create_task_group() as watch:
-                watch.start_soon(self._enforce_interrupt, turn)
-                with turn.hard:
-                    failure = await self._work_on(turn)
-                watch.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._end_turn(turn, failure)
-            # Whatever happened above, the next turn must be able to start.
-            if self._active is turn:
-                self._active = None
-            turn.ended.set()
+    def _leave(self, turn: Turn) -> None:
+        if self._active is turn:
+            self._active = None
 
-    async def _work_on(self, turn: Turn) -> CodexError | None:
-        """Run the turn and return what made it fail, if something did."""
-        try:
-            provider = turn.config.provider
-            await turn.run(
-                self._client_for(turn.config),
-                self._tools,
-                RetryPolicy(max_retries=provider.stream_max_retries),
-            )
-        except CodexError as error:
-            return error
-        except Exception as error:  # noqa: BLE001 - one failing turn must not end the session
-            _log.exception("turn %s failed", turn.turn_id)
-            return CodexError(f"internal error: {type(error).__name__}: {error}")
-        return None
-
-    async def _enforce_interrupt(self, turn: Turn) -> None:
-        with turn.token.scope():
-            await anyio.sleep_forever()
-        await anyio.sleep(COOPERATIVE)
-        turn.hard.cancel()
-
-    async def _end_turn(self, turn: Turn, failure: CodexError | None) -> None:
-        """Decide how the turn ended, close what is open, store the end, and announce it."""
-        left_over = turn.close()
-        failure = turn.failure or failure
-        interrupted = turn.token.reason is not None and turn.failure is None
-        status = "interrupted" if interrupted else "failed" if failure else "completed"
-        error = wire_error(failure) if failure and not interrupted else None
-        duration = round((time.time() - turn.started) * 1000)
-        try:
-            with anyio.fail_after(_END_LIMIT):
-                await self._store_end(turn, left_over, end_record(turn, status, error, duration))
-        except (RolloutError, TimeoutError) as problem:
-            _log.exception("the end of turn %s could not be stored", turn.turn_id)
-            status, error = "failed", error or wire_error(_as_rollout_error(problem))
-            for item in self._open_items():
-                turn.drop_item(item)
-        if error is not None:
-            self.state.emit(ErrorNoted(error, will_retry=False), turn.turn_id)
-        self._active = None
-        self.state.updated_at = time.time()
-        self.state.set_status({"type": "systemError" if status == "failed" else "idle"})
-        ended = wire_turn(turn, status)
-        ended |= {"error": error, "completedAt": int(time.time()), "durationMs": duration}
-        self.state.emit(TurnCompleted(ended), turn.turn_id)
-        turn.ended.set()
-
-    async def _store_end(self, turn: Turn, left_over: Sequence[Spoken], end: Record) -> None:
-        for item in self._open_items():
-            await turn.complete_item(item)
-        for spoken in left_over:
-            await turn.take_in(spoken)
-        if turn.token.reason not in (None, "shutdown"):
-            await turn.remember((aborted_message(),))
-        await self.state.record([end])
-
-    def _open_items(self) -> list[Json]:
-        """Return what was begun and not finished, as it ends with its turn."""
-        items = self.state.transcript.open_items()
-        return [i | {"status": "failed"} if i.get("status") == "inProgress" else i for i in items]
+    def _name_record(self, name: str) -> Record:
+        payload = {
+            "type": "thread_name_updated",
+            "thread_id": self.thread_id,
+            "thread_name": name,
+        }
+        return Record("event_msg", payload)
 
     async def _store_start(self, turn: Turn) -> None:
         """Write down that the turn was accepted, before anybody is told so.
@@ -337,25 +376,44 @@ class Session:
             self._recovered.add(turn.workspace)
             with suppress(PatchError):  # applying the next patch says it again, to the model
                 await anyio.to_thread.run_sync(recover_workspace, turn.workspace)
-        message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
-        context: tuple[Json, ...] = ()
-        if len(self.state.history) == 0:
-            context = (permissions(turn.policy), environment_context(turn.workspace))
-            if turn.config.developer_instructions:
-                context = (developer_message(turn.config.developer_instructions), *context)
-        if not self.ephemeral:
-            if self.state.recorder is None:
-                meta = session_meta(turn, self.created_at, self.dynamic_tools)
-                self.state.recorder = await self._store.create(self.thread_id, meta)
-            await self.state.record(start_records(turn, (*context, message)))
-        self.state.history.append((*context, message))
-        self.preview = self.preview or input_preview(list(turn.spoken.input))
+        items: tuple[Json, ...] = ()
+        if turn.spoken is not None:
+            message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
+            items = (*context_items(self.state.told, turn.config), message)
+        await self._create_rollout(turn.config)
+        await self.state.record(start_records(turn, items))
+        self.state.history.append(items)
+        if turn.spoken is not None:
+            self.state.told = told_of(turn.config)
+            self.preview = self.preview or input_preview(list(turn.spoken.input))
+
+    async def _create_rollout(self, config: SessionConfig) -> None:
+        if self.state.recorder is not None:
+            return
+        meta = session_meta(config, self.thread_id, self.created_at, self.dynamic_tools)
+        self.state.recorder = await self._store.create(self.thread_id, meta)
+        if self.name is not None:
+            await self.state.record([self._name_record(self.name)])
 
 
-def _as_rollout_error(problem: RolloutError | TimeoutError) -> RolloutError:
-    if isinstance(problem, RolloutError):
-        return problem
-    return RolloutError(f"the end of the turn was not stored within {_END_LIMIT:.0f} s")
+def _state_of(
+    thread_id: ThreadId,
+    config: SessionConfig,
+    publish: Callable[[Event], None],
+    environment: Mapping[str, str],
+    stored: StoredThread | None,
+) -> SessionState:
+    if stored is None:
+        return SessionState(thread_id, publish, environment)
+    return SessionState(
+        thread_id,
+        publish,
+        environment,
+        history=History(stored.history, counted=stored.token_usage is not None),
+        turns=stored.turns,
+        usage=stored.token_usage,
+        told=told_by_history(stored.history, stored.last_turn_context, config),
+    )
 
 
 def _nothing() -> None:

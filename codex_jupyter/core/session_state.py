@@ -8,6 +8,7 @@ from typing import Any, Final
 import anyio
 
 from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.context import Told
 from codex_jupyter.core.history import History
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import RolloutError
@@ -23,6 +24,8 @@ from codex_jupyter.protocol.events import (
     StatusChanged,
     TokenUsageUpdated,
 )
+from codex_jupyter.rollout.fold import StoredThread
+from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import SessionApprovals
@@ -55,7 +58,7 @@ class SessionState:
         environment: What commands inherit, before secrets are taken out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a stored thread
         self,
         thread_id: ThreadId,
         publish: Publish,
@@ -64,6 +67,7 @@ class SessionState:
         history: History | None = None,
         turns: Sequence[Json] = (),
         usage: Json | None = None,
+        told: Told | None = None,
     ) -> None:
         self.thread_id = thread_id
         self.environment = environment
@@ -71,10 +75,17 @@ class SessionState:
         self.transcript = Transcript(turns)
         self.approvals = SessionApprovals()
         self.broker = RequestBroker(self._announce)
-        self.recorder: Recorder | None = None
+        self.recorder: Recorder | MemoryRecorder | None = None
+        self.told = told
+        """What the model was told of its surroundings; ``None`` tells it all at the next turn."""
+
         self.status: Json = {"type": "idle"}
         self.updated_at = time.time()
-        self._total: Json = dict(usage or {})
+        self.last_event = time.monotonic()
+        known: Json = usage or {}
+        last: Json = known.get("last") or {}
+        self._total: Json = dict(known.get("total") or {})
+        self._last_tokens = int(last.get("totalTokens") or 0)
         self._publish = publish
         self._seq = 0
         self._waits: list[str] = []
@@ -84,6 +95,7 @@ class SessionState:
     def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
         """Number a message, fold it into the transcript, and publish it."""
         self._seq += 1
+        self.last_event = time.monotonic()
         event = Event(self.thread_id, turn_id, self._seq, time.time_ns() // 1_000_000, msg)
         if isinstance(msg, ItemStarted):
             self._started_at[msg.item["id"]] = msg.item.get("startedAtMs", event.at_ms)
@@ -134,10 +146,49 @@ class SessionState:
             self._waits.remove(flag)
             self._show_waits()
 
+    @property
+    def context_tokens(self) -> int:
+        """Tokens the next request takes: what the model reported, and an estimate of the rest."""
+        return self._last_tokens + self.history.uncounted_tokens
+
+    def note_full(self, config: SessionConfig) -> None:
+        """Note that the model refused a request as too long, so that the next turn makes room."""
+        if config.context_window is not None:
+            self._last_tokens = max(self._last_tokens, config.context_window)
+
+    async def replace_history(
+        self, turn_id: TurnId, items: Sequence[Json], summary: str, config: SessionConfig
+    ) -> None:
+        """Let the model remember ``items`` instead of everything so far.
+
+        Raises:
+            RolloutError: It could not be stored; the memory is as it was.
+        """
+        payload = {"message": summary, "replacement_history": list(items)}
+        await self.record([Record("compacted", payload)])
+        self.history = History(items)
+        self.told = None
+        self._last_tokens = self.history.uncounted_tokens
+        self.history.counted()
+        last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
+        await self._tell_usage(turn_id, last, config)
+
+    def restore(self, stored: StoredThread) -> None:
+        """Take over what the records say after turns were taken back."""
+        self.history = History(stored.history)
+        self.transcript = Transcript(stored.turns)
+        self.told = None
+        self._last_tokens = 0
+
     async def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> None:
         """Add the usage of one response to the totals, store it, and announce both."""
         last = _breakdown(usage)
         self._total = {name: int(self._total.get(name, 0)) + last[name] for name in _USAGE}
+        self._last_tokens = last["totalTokens"]
+        self.history.counted()
+        await self._tell_usage(turn_id, last, config)
+
+    async def _tell_usage(self, turn_id: TurnId, last: Json, config: SessionConfig) -> None:
         shown = {
             "total": self._total,
             "last": last,

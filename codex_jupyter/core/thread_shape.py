@@ -36,7 +36,7 @@ class StoredSummary(Protocol):
 def thread_shape(session: Session, *, include_turns: bool) -> Json:
     """Return a loaded thread; open items of its running turn have the text they have so far."""
     return {
-        **_common(session.thread_id, session.preview, session.name),
+        **_common(session.thread_id, session.preview, session.name, session.forked_from),
         "ephemeral": session.ephemeral,
         "modelProvider": session.config.provider.id,
         "model": session.config.model,
@@ -53,7 +53,7 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
     """Return a thread that is only on disk."""
     meta = stored.meta
     return {
-        **_common(stored.thread_id, stored.preview, stored.name),
+        **_common(stored.thread_id, stored.preview, stored.name, meta.get("forked_from_id")),
         "ephemeral": False,
         "modelProvider": meta.get("model_provider") or "",
         "model": None,
@@ -66,11 +66,11 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
     }
 
 
-def _common(thread_id: ThreadId, preview: str, name: str | None) -> Json:
+def _common(thread_id: ThreadId, preview: str, name: str | None, forked_from: str | None) -> Json:
     return {
         "id": thread_id,
         "sessionId": thread_id,
-        "forkedFromId": None,
+        "forkedFromId": forked_from,
         "parentThreadId": None,
         "preview": preview,
         "cliVersion": PROTOCOL_VERSION,

@@ -1,23 +1,37 @@
-"""The threads of this process: start, resume, read, list, and close them all."""
+"""The threads of this process: start, resume, fork, read, list, unload, and close them all."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 import anyio.abc
 
 from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
+from codex_jupyter.core.created import CreatedThreads
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.session import BUILTIN_TOOLS, Session
 from codex_jupyter.core.thread_shape import summary_shape, thread_shape
-from codex_jupyter.errors import DuplicateIdError, RolloutError, ThreadNotFoundError
+from codex_jupyter.errors import (
+    DuplicateIdError,
+    InvalidRequestError,
+    RolloutError,
+    ThreadNotFoundError,
+)
+from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.model.interface import ModelClient
-from codex_jupyter.protocol.events import Event, ThreadStarted
+from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
 from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.cutting import WHOLE, Cut
+from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
+from codex_jupyter.rollout.recorder import Recorder
+from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
 from codex_jupyter.settings import Settings
 from codex_jupyter.tools.dynamic import check_dynamic_tools
@@ -27,8 +41,19 @@ __all__ = ["ThreadManager"]
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 
+_UNLOAD_PAUSE: Final = 0.05
+"""Seconds between looks for idle threads, at least."""
+
 _CLOSE_LIMIT: Final = 60.0
 """Seconds that the end of all sessions may take; what still runs then is cancelled."""
+
+
+@dataclass(slots=True)
+class _Busy:
+    """A thread that is being opened or moved, and by that kept from everybody else."""
+
+    doing: str
+    ended: anyio.Event = field(default_factory=anyio.Event)
 
 
 class ThreadManager:
@@ -38,17 +63,27 @@ class ThreadManager:
         settings: Defaults of new threads.
         store: Threads on disk.
         publish: Takes every event of every thread, in order; must not block.
+        is_heard: Tells whether somebody listens to a thread, which keeps it loaded.
     """
 
     def __init__(
-        self, settings: Settings, store: ThreadStore, publish: Callable[[Event], None]
+        self,
+        settings: Settings,
+        store: ThreadStore,
+        publish: Callable[[Event], None],
+        is_heard: Callable[[ThreadId], bool] = lambda _: False,
     ) -> None:
         self.settings = settings
         self._store = store
         self._publish = publish
         self._clients = ModelClients(settings)
         self._sessions: dict[ThreadId, Session] = {}
-        self._opening: dict[ThreadId, anyio.Event] = {}
+        self._busy: dict[ThreadId, _Busy] = {}
+        self._is_heard = is_heard
+        self._leaving = CancelToken()
+        self.created = CreatedThreads()
+        """Every thread that comes to be here: started or forked."""
+
         self._tasks: anyio.abc.TaskGroup | None = None
 
     @property
@@ -72,7 +107,9 @@ class ThreadManager:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 started.set()
+                tasks.start_soon(self._unload_idle)
                 await leaving.wait()
+                self._leaving.cancel("the threads are closing")
                 with anyio.move_on_after(_CLOSE_LIMIT):
                     await self.close_all()
                 tasks.cancel_scope.cancel()
@@ -106,27 +143,11 @@ class ThreadManager:
         check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
         config = SessionConfig.of(self.settings, options, BASE_INSTRUCTIONS)
         chosen = thread_id or new_thread_id()
-        if chosen in self._sessions or chosen in self._opening:
-            status = "loaded" if chosen in self._sessions else "starting"
-            raise DuplicateIdError("thread", chosen, status)
-        opened = self._opening[chosen] = anyio.Event()
-        try:
-            await self._store.reserve(chosen, minted=thread_id is None)
+        async with self._reserved(chosen, minted=thread_id is None):
             session = self._adopt(
-                Session(
-                    chosen,
-                    config,
-                    self._store,
-                    self._client_for,
-                    self._publish,
-                    environment=self.settings.child_env,
-                    dynamic_tools=dynamic_tools,
-                    ephemeral=ephemeral,
-                )
+                self._session(chosen, config, dynamic_tools=dynamic_tools, ephemeral=ephemeral)
             )
-        finally:
-            del self._opening[chosen]
-            opened.set()
+            self.created.add(chosen)
         return session
 
     async def resume(
@@ -138,32 +159,166 @@ class ThreadManager:
 
         Raises:
             ThreadNotFoundError: No rollout has this id.
+            InvalidRequestError: It is archived.
             ThreadOwnedElsewhereError: Another process has it open.
         """
-        while thread_id in self._opening:
-            await self._opening[thread_id].wait()
-        if (session := self._sessions.get(thread_id)) is not None:
-            return session, True
-        opened = self._opening[thread_id] = anyio.Event()
-        try:
-            recorder, stored = await self._store.open(thread_id)
+        async with self.alone_with(thread_id, "starting"):
+            if (session := self._sessions.get(thread_id)) is not None:
+                return session, True
             try:
-                session = self._revive(stored, options)
+                recorder, stored = await self._store.open(thread_id)
+            except ThreadNotFoundError:
+                await self._refuse_archived(thread_id)
+                raise
+            return await self._opened(recorder, stored, options), False
+
+    async def fork(
+        self,
+        source_id: ThreadId,
+        options: ThreadOptions,
+        *,
+        cut: Cut = WHOLE,
+        thread_id: ThreadId | None = None,
+        ephemeral: bool = False,
+    ) -> Session:
+        """Make a new thread that begins as a copy of another, whole or up to one of its turns.
+
+        The copy has the same turn ids, which are used up in it, and no name. A turn that runs in
+        the source is copied as far as it is stored, and counts as interrupted.
+
+        Raises:
+            DuplicateIdError: The id is loaded, starting, stored or archived.
+            ThreadNotFoundError: The source has nothing stored.
+            InvalidRequestError: The turn to cut at is not in it, or the source is archived.
+        """
+        chosen = thread_id or new_thread_id()
+        async with self._reserved(chosen, minted=thread_id is None):
+            if ephemeral or self._is_ephemeral(source_id):
+                session = await self._fork_in_memory(source_id, chosen, cut, options)
+            else:
+                try:
+                    recorder, stored = await self._store.fork(source_id, chosen, cut)
+                except ThreadNotFoundError:
+                    await self._refuse_archived(source_id)
+                    raise
+                try:
+                    session = await self._opened(recorder, stored, options)
+                except BaseException:
+                    with anyio.CancelScope(shield=True):
+                        await self._store.delete(chosen)
+                    raise
+            self.created.add(chosen)
+        return session
+
+    @asynccontextmanager
+    async def alone_with(self, thread_id: ThreadId, doing: str) -> AsyncGenerator[None]:
+        """Keep everybody else from opening or moving a thread; wait for whoever does so now.
+
+        Args:
+            thread_id: The thread.
+            doing: What is done to it, for the error of a caller who wants the id meanwhile.
+        """
+        while (busy := self._busy.get(thread_id)) is not None:
+            await busy.ended.wait()
+        busy = self._busy[thread_id] = _Busy(doing)
+        try:
+            yield
+        finally:
+            del self._busy[thread_id]
+            busy.ended.set()
+
+    @asynccontextmanager
+    async def _reserved(self, thread_id: ThreadId, *, minted: bool) -> AsyncGenerator[None]:
+        """Hold an id that nobody has, here and on disk; a failing block leaves it free."""
+        busy = self._busy.get(thread_id)
+        if thread_id in self._sessions or busy is not None:
+            raise DuplicateIdError("thread", thread_id, busy.doing if busy else "loaded")
+        async with self.alone_with(thread_id, "starting"):
+            await self._store.reserve(thread_id, minted=minted)
+            try:
+                yield
             except BaseException:
-                with anyio.move_on_after(5, shield=True):
-                    await recorder.aclose()
+                with anyio.CancelScope(shield=True):
                     await self._store.release(thread_id)
                 raise
-            session.state.recorder = recorder
-            self._adopt(session)
-        finally:
-            del self._opening[thread_id]
-            opened.set()
-        return session, False
 
-    def announce(self, session: Session) -> None:
+    async def unload(self, thread_id: ThreadId) -> bool:
+        """Close a thread, stopping its turn, and tell it; ``False`` if it was not loaded.
+
+        Call it inside `alone_with`.
+        """
+        session = self._sessions.pop(thread_id, None)
+        if session is None:
+            return False
+        # Once begun it ends: a session half closed would belong to nobody.
+        with anyio.CancelScope(shield=True):
+            await self._close(session)
+        session.state.set_status({"type": "notLoaded"})
+        session.state.emit(ThreadClosed())
+        return True
+
+    async def _unload_idle(self) -> None:
+        """Unload threads that nobody hears and nothing has happened in for long enough."""
+        limit = self.settings.thread_idle_limit
+        with self._leaving.scope():
+            while True:
+                now = time.monotonic()
+                waits = [s.state.last_event + limit - now for s in self._sessions.values()]
+                await anyio.sleep(max(_UNLOAD_PAUSE, min(waits, default=limit)))
+                for session in list(self._sessions.values()):
+                    if self._may_unload(session, limit):
+                        async with self.alone_with(session.thread_id, "being closed"):
+                            # Looked at again: somebody may have come while this waited.
+                            if self._may_unload(session, limit):
+                                await self.unload(session.thread_id)
+
+    def _may_unload(self, session: Session, limit: float) -> bool:
+        return (
+            session.is_idle
+            and not session.state.broker.open_requests
+            and not self._is_heard(session.thread_id)
+            and time.monotonic() - session.state.last_event >= limit
+        )
+
+    def _is_ephemeral(self, thread_id: ThreadId) -> bool:
+        session = self._sessions.get(thread_id)
+        return session is not None and session.ephemeral
+
+    async def _refuse_archived(self, thread_id: ThreadId) -> None:
+        stored = await self._store.read(thread_id)
+        if stored is not None and stored.archived:
+            raise InvalidRequestError(
+                f"session {thread_id} is archived. Run `thread/unarchive` first"
+            )
+
+    async def _opened(
+        self, recorder: Recorder, stored: StoredThread, options: ThreadOptions
+    ) -> Session:
+        try:
+            session = self._revive(stored, options)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._store.release(stored.thread_id)
+            raise
+        session.state.recorder = recorder
+        return self._adopt(session)
+
+    async def _fork_in_memory(
+        self, source_id: ThreadId, thread_id: ThreadId, cut: Cut, options: ThreadOptions
+    ) -> Session:
+        source = self._sessions.get(source_id)
+        if source is not None and isinstance(source.state.recorder, MemoryRecorder):
+            records: Sequence[Record] = tuple(source.state.recorder.records)
+        else:
+            records = await self._store.records(source_id)
+        recorder = MemoryRecorder.cut_from(records, cut, source_id)
+        session = self._revive(recorder.thread(thread_id), options, ephemeral=True)
+        session.state.recorder = recorder
+        return self._adopt(session)
+
+    def announce(self, session: Session, *, include_turns: bool = False) -> None:
         """Tell everybody that a new thread exists."""
-        session.state.emit(ThreadStarted(self.shape(session)))
+        session.state.emit(ThreadStarted(self.shape(session, include_turns=include_turns)))
 
     def shape(self, session: Session, *, include_turns: bool = False) -> Json:
         """Return a loaded thread as it travels."""
@@ -224,7 +379,30 @@ class ThreadManager:
     def _client_for(self, config: SessionConfig) -> ModelClient:
         return self._clients.client(config.provider)
 
-    def _revive(self, stored: StoredThread, options: ThreadOptions) -> Session:
+    def _session(
+        self,
+        thread_id: ThreadId,
+        config: SessionConfig,
+        *,
+        dynamic_tools: Sequence[DynamicToolSpec] = (),
+        ephemeral: bool = False,
+        stored: StoredThread | None = None,
+    ) -> Session:
+        return Session(
+            thread_id,
+            config,
+            self._store,
+            self._client_for,
+            self._publish,
+            environment=self.settings.child_env,
+            dynamic_tools=dynamic_tools,
+            ephemeral=ephemeral,
+            stored=stored,
+        )
+
+    def _revive(
+        self, stored: StoredThread, options: ThreadOptions, *, ephemeral: bool = False
+    ) -> Session:
         """Rebuild a session; what the caller left open is as the last turn had it."""
         last: Json = stored.last_turn_context or {}
         meta: Json = stored.meta
@@ -244,13 +422,6 @@ class ThreadManager:
         )
         config = SessionConfig.of(self.settings, wishes, BASE_INSTRUCTIONS)
         tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
-        return Session(
-            stored.thread_id,
-            config,
-            self._store,
-            self._client_for,
-            self._publish,
-            environment=self.settings.child_env,
-            dynamic_tools=tools,
-            stored=stored,
+        return self._session(
+            stored.thread_id, config, dynamic_tools=tools, ephemeral=ephemeral, stored=stored
         )

@@ -1,48 +1,53 @@
 """One turn: ask the model, run the tools it calls, and again, until it is done."""
 
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import anyio
 import anyio.to_thread
 
+from codex_jupyter.core.compaction import compacted_history, compaction_limit, summarise
 from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.history import user_message
-from codex_jupyter.core.sampling import Sampled, Sampler
+from codex_jupyter.core.sampling import Sampler
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.errors import CodexError, RolloutError
+from codex_jupyter.core.tool_calls import ToolCalls
+from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import AskedRequest, Outcome, Withdrawn
 from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id, new_request_id
 from codex_jupyter.model.interface import ModelClient, ModelRequest
 from codex_jupyter.model.retry import RetryPolicy
 from codex_jupyter.protocol.events import (
+    ContextCompacted,
     DeltaKind,
     EventMsg,
     ItemCompleted,
     ItemStarted,
     TextDelta,
+    Warned,
 )
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.protocol.ops import Compact, TurnOp, UserShell, UserTurn
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import Policy, SessionApprovals
-from codex_jupyter.tools.registry import (
-    ToolArgumentsError,
-    ToolCall,
-    ToolOutput,
-    ToolRegistry,
-)
+from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.turn_diff import TurnDiff
 
 __all__ = ["Spoken", "Turn"]
 
 Json = dict[str, Any]
 
-_log = logging.getLogger(__name__)
+_MAX_COMPACTIONS: Final = 4
+"""Compactions in one turn. One that fills the window more often is not getting anywhere."""
+
+_SUMMED_UP: Final = (
+    "The conversation was summed up to make room in the model's context; details may be lost."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,11 @@ class Turn:
     def __init__(
         self,
         turn_id: TurnId,
-        spoken: Spoken,
+        op: TurnOp,
         config: SessionConfig,
         state: SessionState,
-        *,
-        output_schema: Any = None,
     ) -> None:
+        self.op = op
         self.thread_id: ThreadId = state.thread_id
         self.turn_id = turn_id
         self.token = CancelToken()
@@ -89,9 +93,8 @@ class Turn:
         self.turn_diff = TurnDiff(config.cwd)
         self.environment: Mapping[str, str] = state.environment
         self.output_tokens = config.output_tokens
-        self.spoken = spoken
+        self.spoken = Spoken(op.input, op.client_message_id) if isinstance(op, UserTurn) else None
         self.config = config
-        self.output_schema = output_schema
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
         self.last_text: str | None = None
@@ -101,8 +104,12 @@ class Turn:
         self.started = time.time()
         self._state = state
         self._steered: list[Spoken] = []
+        self._injected: list[Json] = []
+        self._beside: list[UserShell] = []
+        self._running_beside = 0
+        self._news = anyio.Event()
+        self._compactions = 0
         self._closed = False
-        self._call_ids: set[str] = set()
 
     @property
     def closed(self) -> bool:
@@ -114,12 +121,50 @@ class Turn:
         """Whether it was stopped or its end is decided, so that the next turn only has to wait."""
         return self._closed or self.token.reason is not None
 
+    @property
+    def kind(self) -> str:
+        """What it does, as an error names it."""
+        match self.op:
+            case UserTurn():
+                return "regular"
+            case Compact():
+                return "compact"
+            case UserShell():
+                return "shell command"
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether input can join it: only a conversation reads what comes later."""
+        return isinstance(self.op, UserTurn)
+
     def steer(self, spoken: Spoken) -> bool:
         """Take more input into the turn; ``False`` if its end is decided already."""
-        if self.is_leaving:
+        if self.is_leaving or not self.takes_input:
             return False
         self._steered.append(spoken)
+        self._stir()
         return True
+
+    def run_beside(self, op: UserShell) -> None:
+        """Run a command of the user's while the turn goes on; the turn ends after it."""
+        self._beside.append(op)
+        self._running_beside += 1
+        self._stir()
+
+    async def next_beside(self) -> UserShell:
+        """Wait for the next command to run beside the turn."""
+        while not self._beside:
+            await self._news.wait()
+        return self._beside.pop(0)
+
+    def beside_ended(self) -> None:
+        """Note that a command that ran beside the turn is over."""
+        self._running_beside -= 1
+        self._stir()
+
+    def inject(self, items: Iterable[Json]) -> None:
+        """Let the model know ``items`` before its next answer; call it before `closed`."""
+        self._injected.extend(items)
 
     def interrupt(self, reason: str) -> None:
         """Stop the turn; a second call no longer waits for tools that wind down."""
@@ -127,11 +172,12 @@ class Turn:
             self.hard.cancel()
         self.token.cancel(reason)
 
-    def close(self) -> list[Spoken]:
-        """Decide that the turn is over and return input that nobody has seen."""
+    def close(self) -> tuple[list[Spoken], tuple[Json, ...]]:
+        """Decide that the turn is over; return input, and injected items, nobody has seen."""
         self._closed = True
-        rest, self._steered = self._steered, []
-        return rest
+        spoken, self._steered = self._steered, []
+        injected, self._injected = tuple(self._injected), []
+        return spoken, injected
 
     async def run(self, client: ModelClient, tools: ToolRegistry, retry: RetryPolicy) -> None:
         """Work until the model is done, or until the token is cancelled.
@@ -140,16 +186,78 @@ class Turn:
             ModelError: The model gave no usable answer.
             RolloutError: Something could not be stored.
         """
+        calls = ToolCalls(self, tools)
         while self.token.reason is None:
-            await self._take_in_steered()
+            await self._take_in_waiting()
+            if self._is_full(client):
+                await self._make_room(client, retry)
+                continue
             sampled = await Sampler(self, client, retry).sample(self._request(client, tools))
             self.last_text = sampled.last_text or self.last_text
             if sampled.usage is not None:
                 await self._state.count_tokens(self.turn_id, sampled.usage, self.config)
             if sampled.calls:
-                await self._run_calls(sampled, tools)
-            elif not self._steered:
+                await calls.run(sampled.calls)
+                continue
+            with self.token.scope():
+                while self._running_beside and not self._steered:
+                    await self._news.wait()
+            if not self._steered:
+                # Decided here, without an await since the look: what comes now comes too late
+                # and is told so, instead of being taken and never read.
+                self._closed = True
                 return
+
+    def _stir(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _make_room(self, client: ModelClient, retry: RetryPolicy) -> None:
+        self._compactions += 1
+        if self._compactions <= _MAX_COMPACTIONS:
+            await self.compact(client, retry, with_context=True)
+        if self.token.reason is None and self._is_full(client):
+            raise ModelError(
+                "the model's context is full even after the conversation was summed up; ask for "
+                "a smaller step, or start a new thread",
+                info="contextWindowExceeded",
+            )
+
+    async def compact(self, client: ModelClient, retry: RetryPolicy, *, with_context: bool) -> None:
+        """Replace the model's memory by a summary of it; the token ends it without a change.
+
+        Args:
+            client: Who sums up.
+            retry: For the summary's request.
+            with_context: Whether the new memory tells the surroundings, because the turn goes on.
+
+        Raises:
+            ModelError: There is no summary; the memory is as it was.
+            RolloutError: It could not be stored.
+        """
+        item: Json = {"type": "contextCompaction", "id": new_item_id()}
+        self.start_item(item)
+        summary: str | None = None
+        try:
+            request = self._request(client, ToolRegistry())
+            summary = await summarise(self.token, client, retry, request)
+        finally:
+            if summary is None:
+                self.drop_item({**item, "abandoned": True})
+        if summary is None:
+            return
+        context = context_items(None, self.config) if with_context else ()
+        items = compacted_history(self._state.history.items, summary, context)
+        await self._state.replace_history(self.turn_id, items, summary, self.config)
+        self._state.told = told_of(self.config) if with_context else None
+        await self.complete_item(item)
+        self.publish(ContextCompacted())
+        self.publish(Warned(_SUMMED_UP))
+
+    def _is_full(self, client: ModelClient) -> bool:
+        window = self.config.context_window or client.capabilities.context_window
+        limit = compaction_limit(window, self.config.auto_compact_limit)
+        return limit is not None and self._state.context_tokens >= limit
 
     def _request(self, client: ModelClient, tools: ToolRegistry) -> ModelRequest:
         capabilities = client.capabilities
@@ -164,10 +272,12 @@ class Turn:
             thread_id=self.thread_id,
             effort=self.config.effort,
             summary=self.config.summary,
-            output_schema=self.output_schema,
+            output_schema=self.op.output_schema if isinstance(self.op, UserTurn) else None,
         )
 
-    async def _take_in_steered(self) -> None:
+    async def _take_in_waiting(self) -> None:
+        injected, self._injected = tuple(self._injected), []
+        await self.remember(injected)
         spoken, self._steered = self._steered, []
         for entry in spoken:
             await self.take_in(entry)
@@ -178,64 +288,6 @@ class Turn:
         item = spoken.item()
         self.start_item(item)
         await self.complete_item(item, history=(message,))
-
-    async def _run_calls(self, sampled: Sampled, tools: ToolRegistry) -> None:
-        """Run the calls, neighbours that allow it side by side; outputs keep the call order."""
-        outputs: dict[str, ToolOutput] = {}
-        failures: list[RolloutError] = []
-        calls = [self._call_of(item) for item in sampled.calls]
-        for group in _groups(calls, tools):
-            try:
-                async with anyio.create_task_group() as tasks:
-                    for call in group:
-                        tasks.start_soon(self._run_call, call, tools, outputs, failures)
-            finally:
-                # Also when a hard stop takes the rest away: what has run must be known.
-                known = [call for call in group if call.item_id in outputs]
-                await self.remember(tuple(_output_item(c, outputs[c.item_id]) for c in known))
-            if failures:
-                raise failures[0]
-
-    async def _run_call(
-        self,
-        call: ToolCall,
-        tools: ToolRegistry,
-        outputs: dict[str, ToolOutput],
-        failures: list[RolloutError],
-    ) -> None:
-        tool = tools.find(call.name)
-        if self.token.reason is not None:
-            outputs[call.item_id] = ToolOutput("aborted by user", success=False)
-        elif tool is None:
-            kind = "custom tool call" if call.freeform else "call"
-            outputs[call.item_id] = ToolOutput(f"unsupported {kind}: {call.name}", success=False)
-        else:
-            try:
-                outputs[call.item_id] = await tool.call(call, self)
-            except ToolArgumentsError as error:
-                outputs[call.item_id] = ToolOutput(str(error), success=False)
-            except RolloutError as error:
-                failures.append(error)
-            except Exception as error:  # noqa: BLE001 - the tool boundary: one bad call, not the turn
-                _log.exception("the tool `%s` failed", call.name)
-                text = f"execution error: {type(error).__name__}: {error}"
-                outputs[call.item_id] = ToolOutput(text, success=False)
-
-    def _call_of(self, item: Json) -> ToolCall:
-        call_id = str(item.get("call_id") or "")
-        item_id = call_id
-        if not call_id or call_id in self._call_ids:
-            item_id = new_item_id()
-        self._call_ids.add(call_id)
-        freeform = item["type"] == "custom_tool_call"
-        text = item.get("input" if freeform else "arguments") or ""
-        return ToolCall(
-            call_id=call_id,
-            item_id=ItemId(item_id),
-            name=str(item.get("name")),
-            text=text if isinstance(text, str) else "",
-            freeform=freeform,
-        )
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""
@@ -336,23 +388,3 @@ def _resolution(request: AskedRequest, outcome: Outcome) -> Record:
         "answer": kept,
     }
     return Record("event_msg", payload)
-
-
-def _groups(calls: Sequence[ToolCall], tools: ToolRegistry) -> list[list[ToolCall]]:
-    """Cut the calls into runs: neighbours that may run side by side, and each other one alone."""
-    groups: list[list[ToolCall]] = []
-    previous = False
-    for call in calls:
-        tool = tools.find(call.name)
-        parallel = tool is not None and tool.parallel
-        if parallel and previous:
-            groups[-1].append(call)
-        else:
-            groups.append([call])
-        previous = parallel
-    return groups
-
-
-def _output_item(call: ToolCall, output: ToolOutput) -> Json:
-    kind = "custom_tool_call_output" if call.freeform else "function_call_output"
-    return {"type": kind, "call_id": call.call_id, "output": output.output}

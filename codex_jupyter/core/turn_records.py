@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from codex_jupyter._version import __version__
+from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.instructions import TURN_ABORTED
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, ModelError
+from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.records import Record, timestamp_text
 
 __all__ = [
     "aborted_message",
-    "developer_message",
     "end_record",
     "session_meta",
     "start_records",
@@ -25,17 +26,22 @@ __all__ = [
 Json = dict[str, Any]
 
 
-def session_meta(turn: Turn, created_at: float, tools: Sequence[DynamicToolSpec]) -> Json:
+def session_meta(
+    config: SessionConfig,
+    thread_id: ThreadId,
+    created_at: float,
+    tools: Sequence[DynamicToolSpec],
+) -> Json:
     """Return the first line of a rollout."""
     return {
-        "id": turn.thread_id,
+        "id": thread_id,
         "timestamp": timestamp_text(datetime.fromtimestamp(created_at, UTC)),
-        "cwd": str(turn.workspace),
+        "cwd": str(config.cwd),
         "originator": "codex_jupyter",
         "cli_version": __version__,
         "source": "vscode",
-        "model_provider": turn.config.provider.id,
-        "base_instructions": {"text": turn.config.base_instructions},
+        "model_provider": config.provider.id,
+        "base_instructions": {"text": config.base_instructions},
         "dynamic_tools": [tool.wire() for tool in tools] or None,
     }
 
@@ -72,19 +78,11 @@ def aborted_message() -> Json:
     return {"type": "message", "role": "user", "content": content}
 
 
-def developer_message(text: str) -> Json:
-    """Return instructions of the developer's as a response item."""
-    content = [{"type": "input_text", "text": text}]
-    return {"type": "message", "role": "developer", "content": content}
-
-
 def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
     """Return the lines that make an accepted turn durable: its settings, its input."""
     config = turn.config
-    item = turn.spoken.item()
     now = round(turn.started * 1000)
-    shown = {**item, "startedAtMs": now, "completedAtMs": now}
-    return [
+    records = [
         Record(
             "turn_context",
             {
@@ -99,20 +97,20 @@ def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
             },
         ),
         Record(
-            "event_msg",
-            {"type": "task_started", "turn_id": turn.turn_id, "started_at_ms": now},
+            "event_msg", {"type": "task_started", "turn_id": turn.turn_id, "started_at_ms": now}
         ),
         *(Record("response_item", entry) for entry in items),
-        Record(
-            "event_msg",
-            {
-                "type": "item_completed",
-                "thread_id": turn.thread_id,
-                "turn_id": turn.turn_id,
-                "item": shown,
-            },
-        ),
     ]
+    if turn.spoken is not None:
+        shown = {**turn.spoken.item(), "startedAtMs": now, "completedAtMs": now}
+        payload: Json = {
+            "type": "item_completed",
+            "thread_id": turn.thread_id,
+            "turn_id": turn.turn_id,
+            "item": shown,
+        }
+        records.append(Record("event_msg", payload))
+    return records
 
 
 def end_record(turn: Turn, status: str, error: Json | None, duration_ms: int) -> Record:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from codex_jupyter.ids import ItemId, RequestId, ThreadId, TurnId
 
 __all__ = [
+    "ContextCompacted",
     "DeltaKind",
     "DiffUpdated",
     "ErrorNoted",
@@ -16,9 +17,14 @@ __all__ = [
     "PlanUpdated",
     "RequestOpened",
     "RequestResolved",
+    "SettingsChanged",
     "StatusChanged",
     "SummaryPartAdded",
     "TextDelta",
+    "ThreadClosed",
+    "ThreadMoved",
+    "ThreadNamed",
+    "ThreadReverted",
     "ThreadStarted",
     "TokenUsageUpdated",
     "TurnCompleted",
@@ -128,6 +134,42 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextCompacted:
+    """The model's memory was replaced by a summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadNamed:
+    """The thread has another name."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadReverted:
+    """Turns at the end of the thread are gone; read it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Settings of later turns, in wire shape."""
+
+    settings: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadClosed:
+    """The thread is no longer loaded; whoever names it must resume it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadMoved:
+    """The stored thread is somewhere else now, or nowhere."""
+
+    where: Literal["archived", "unarchived", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOpened:
     """A question waits for an answer; ``params`` are the members that travel."""
 
@@ -160,6 +202,12 @@ EventMsg = (
     | TokenUsageUpdated
     | ErrorNoted
     | Warned
+    | ContextCompacted
+    | ThreadNamed
+    | ThreadReverted
+    | SettingsChanged
+    | ThreadClosed
+    | ThreadMoved
     | RequestOpened
     | RequestResolved
 )

@@ -9,6 +9,7 @@ from codex_jupyter.protocol._wire import WireModel
 __all__ = [
     "AgentMessageItem",
     "CommandExecutionItem",
+    "ContextCompactionItem",
     "DynamicToolCallItem",
     "FileChangeItem",
     "FileUpdateChange",
@@ -184,13 +185,21 @@ class DynamicToolCallItem(_Timed):
     duration_ms: int | None = None
 
 
+class ContextCompactionItem(_Timed):
+    """The model's memory was replaced by a summary."""
+
+    type: Literal["contextCompaction"] = "contextCompaction"
+    abandoned: bool | None = None
+
+
 ThreadItem = Annotated[
     UserMessageItem
     | AgentMessageItem
     | ReasoningItem
     | CommandExecutionItem
     | FileChangeItem
-    | DynamicToolCallItem,
+    | DynamicToolCallItem
+    | ContextCompactionItem,
     Field(discriminator="type"),
 ]
 

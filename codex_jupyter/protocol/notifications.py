@@ -6,7 +6,8 @@ from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
-from codex_jupyter.protocol.requests import OpenRequest, Thread, Turn
+from codex_jupyter.protocol.requests import OpenRequest
+from codex_jupyter.protocol.shapes import SandboxPolicy, Thread, Turn
 
 __all__ = ["NOTIFICATIONS"]
 
@@ -136,6 +137,44 @@ class TurnOps(_OfTurn):
     """In order. ``view/turn_state.py`` folds them into the snapshot."""
 
 
+class OfThread(WireModel):
+    """A thread was closed, archived, unarchived or deleted, or has to be read anew.
+
+    The first four are told to every connection, `thread/reverted` to its subscribers.
+    """
+
+    thread_id: str
+
+
+class ThreadNameUpdated(OfThread):
+    """A thread has another name."""
+
+    thread_name: str | None = None
+
+
+class ThreadSettings(WireModel):
+    """What the next turn of a thread works under."""
+
+    model: str
+    model_provider: str
+    cwd: str
+    approval_policy: str
+    approvals_reviewer: str
+    sandbox_policy: SandboxPolicy
+    effort: str | None = None
+    summary: str | None = None
+
+
+class ThreadSettingsUpdated(OfThread):
+    """The settings of later turns were changed without a turn."""
+
+    thread_settings: ThreadSettings
+
+
+class ContextCompacted(_OfTurn):
+    """The model's memory was replaced by a summary; the item `contextCompaction` tells it too."""
+
+
 class ErrorNotice(_OfTurn):
     """Something went wrong; with ``willRetry`` the turn goes on."""
 
@@ -162,6 +201,14 @@ class ConfigWarned(WireModel):
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
+    "thread/closed": OfThread,
+    "thread/archived": OfThread,
+    "thread/unarchived": OfThread,
+    "thread/deleted": OfThread,
+    "thread/reverted": OfThread,
+    "thread/name/updated": ThreadNameUpdated,
+    "thread/settings/updated": ThreadSettingsUpdated,
+    "thread/compacted": ContextCompacted,
     "thread/tokenUsage/updated": TokenUsageUpdated,
     "turn/started": TurnNotice,
     "turn/completed": TurnNotice,

@@ -7,7 +7,7 @@ from typing import Any
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.items import UserInput
 
-__all__ = ["Submission", "TurnOverrides", "UserTurn"]
+__all__ = ["Compact", "Submission", "TurnOp", "TurnOverrides", "UserShell", "UserTurn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,28 @@ class UserTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Compact:
+    """Replace the model's memory by a summary of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserShell:
+    """Run a command of the user's own, unasked; the model sees it and what it printed."""
+
+    command: str
+    timeout: float = 3600.0
+    """Seconds."""
+
+
+TurnOp = UserTurn | Compact | UserShell
+"""What becomes a turn. All else acts on the session at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
-    """An op under an id; the id of a `UserTurn` becomes the id of the turn."""
+    """An op under an id, which becomes the id of its turn."""
 
     id: TurnId
-    op: UserTurn
+    op: TurnOp
     chosen_by_caller: bool
     """A caller that chose the id wants exactly this turn: it is never merged into another."""

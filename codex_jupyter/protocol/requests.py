@@ -6,6 +6,19 @@ from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.protocol.shapes import (
+    UUID_FORMAT,
+    ApprovalPolicy,
+    DynamicToolSpec,
+    Effort,
+    SandboxMode,
+    SandboxPolicy,
+    Summary,
+    Thread,
+    ThreadOpened,
+    Turn,
+)
+from codex_jupyter.protocol.thread_requests import THREAD_REQUESTS
 
 __all__ = [
     "CLIENT_REQUESTS",
@@ -29,13 +42,6 @@ __all__ = [
     "TurnSteerParams",
     "TurnSteerResult",
 ]
-
-ApprovalPolicy = Literal["untrusted", "on-request", "never"]
-SandboxMode = Literal["read-only", "workspace-write", "danger-full-access"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-Summary = Literal["auto", "concise", "detailed", "none"]
-
-UUID_FORMAT: dict[str, Any] = {"format": "uuid"}
 
 
 class ClientInfo(WireModel):
@@ -68,33 +74,6 @@ class InitializeResult(WireModel):
     codex_home: str
     platform_family: str
     platform_os: str
-
-
-class SandboxPolicy(WireModel):
-    """What commands may touch, as asked for. Nothing is enforced in this version: see cards."""
-
-    type: Literal["readOnly", "workspaceWrite", "dangerFullAccess", "externalSandbox"]
-    writable_roots: list[str] | None = None
-    network_access: bool | str | None = None
-    exclude_tmpdir_env_var: bool | None = None
-    exclude_slash_tmp: bool | None = None
-
-
-class DynamicToolSpec(WireModel):
-    """A tool that the client of the thread runs when the model calls it."""
-
-    type: Literal["function"] = "function"
-    name: str
-    description: str
-    input_schema: Any
-    read_only: bool = False
-    """Ours: the tool changes nothing, so that no approval is asked for."""
-
-    requires_approval: bool = False
-    """Ours: every call is decided like a command, by the thread's approval policy."""
-
-    code_argument: str | None = None
-    """Ours: the argument that holds what will run, shown when approval is asked for."""
 
 
 class ThreadStartParams(WireModel):
@@ -192,72 +171,6 @@ class TurnInterruptParams(WireModel):
     METHOD: ClassVar[str] = "turn/interrupt"
     thread_id: str
     turn_id: str
-
-
-class Turn(WireModel):
-    """One turn, with as many items as the message at hand shows."""
-
-    id: str
-    root_turn_id: str | None = None
-    items: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
-    items_view: Literal["notLoaded", "summary", "full"] = "notLoaded"
-    status: Literal["inProgress", "completed", "interrupted", "failed"]
-    error: dict[str, Any] | None = None
-    started_at: int | None = None
-    """Unix seconds."""
-
-    completed_at: int | None = None
-    duration_ms: int | None = None
-
-
-class Thread(WireModel):
-    """A conversation, with as many turns as the message at hand shows."""
-
-    id: str
-    session_id: str
-    preview: str
-    ephemeral: bool
-    model_provider: str
-    model: str | None = None
-    created_at: int
-    updated_at: int
-    status: dict[str, Any]
-    path: str | None = None
-    cwd: str
-    cli_version: str
-    source: Any = "vscode"
-    forked_from_id: str | None = None
-    parent_thread_id: str | None = None
-    agent_nickname: str | None = None
-    agent_role: str | None = None
-    git_info: dict[str, Any] | None = None
-    name: str | None = None
-    turns: list[Turn] = Field(default_factory=list[Turn])
-
-
-class Notice(WireModel):
-    """One remark for whoever begins a thread."""
-
-    level: Literal["info", "warning"]
-    text: str
-
-
-class ThreadOpened(WireModel):
-    """The result of thread/start and thread/resume."""
-
-    thread: Thread
-    model: str
-    model_provider: str
-    cwd: str
-    approval_policy: ApprovalPolicy
-    approvals_reviewer: Literal["user", "auto_review"]
-    sandbox: SandboxPolicy
-    reasoning_effort: Effort | None = None
-    sandboxing: str
-    """Ours: what holds commands back on this machine, in words for a card."""
-
-    notices: list[Notice] = Field(default_factory=list["Notice"])
-    """Ours: which model answers and why, and what the settings warn of."""
 
 
 class ThreadReadResult(WireModel):
@@ -397,6 +310,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/resume": (ThreadResumeParams, ThreadOpened),
     "thread/read": (ThreadReadParams, ThreadReadResult),
     "thread/list": (ThreadListParams, ThreadListResult),
+    **THREAD_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,15 +70,20 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def create_file(disk: Disk, path: Path, content: bytes) -> None:
-    """Create ``path`` with mode 0600, durably and with all of ``content``, or leave nothing.
+def create_file(disk: Disk, path: Path, pieces: Iterable[bytes]) -> int:
+    """Create ``path`` with mode 0600, durably and with all of ``pieces``, or leave nothing.
+
+    Returns its size in bytes.
 
     Raises:
         OSError: The file exists, or could not be written; then it was removed again.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
-        write_all(disk, descriptor, content)
+        size = 0
+        for piece in pieces:
+            write_all(disk, descriptor, piece)
+            size += len(piece)
         disk.sync(descriptor)
         sync_folder(path.parent)
     except BaseException:
@@ -87,6 +92,7 @@ def create_file(disk: Disk, path: Path, content: bytes) -> None:
         raise
     finally:
         os.close(descriptor)
+    return size
 
 
 def sync_folder(folder: Path) -> None:

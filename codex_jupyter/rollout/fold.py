@@ -1,5 +1,6 @@
 """From records to a thread: turns for people, history for the model. Pure; no file is touched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -22,6 +23,8 @@ _ENDS: Final[dict[str, TurnStatus]] = {
 _NOT_FROM_USER: Final = (
     "<environment_context>",
     "<turn_aborted>",
+    "<context_summary>",
+    "<undone>",
     "<subagent_notification>",
     "<user_shell_command>",
     "<user_instructions>",
@@ -130,11 +133,18 @@ class Fold:
         self._epochs: list[list[dict[str, Any]]] = [[]]
         self._turns: dict[str, _Turn] = {}
         self._current: _Turn | None = None
-        self._begun = 0
+        self.begun_turns: list[str] = []
+        """Ids of all turns in the order in which they began, rolled-back ones included."""
+
         self._item_count = 0
         self._used_turn_ids: set[str] = set()
         self._context: dict[str, Any] | None = None
         self._token_usage: dict[str, Any] | None = None
+
+    @property
+    def turn_ids(self) -> Sequence[str]:
+        """Ids of the turns so far that were not rolled back, oldest first."""
+        return tuple(self._turns)
 
     def add(self, record: Record) -> None:
         """Take the next record. One of an unknown type, or with odd fields, changes nothing."""
@@ -197,7 +207,7 @@ class Fold:
             return
         # Old files begin a turn without its id, which its settings then tell.
         del self._turns[current.id]
-        current.id = turn_id
+        self.begun_turns[-1] = current.id = turn_id
         self._turns[turn_id] = current
 
     def _named_turn(self, payload: dict[str, Any]) -> str | None:
@@ -215,7 +225,7 @@ class Fold:
         elif kind == "item_completed":
             self._complete_item(payload)
         elif kind == "thread_rolled_back":
-            self._roll_back(payload.get("num_turns"))
+            self._roll_back(payload)
         elif kind == "thread_name_updated":
             self._name = _text(payload, "thread_name")
         elif kind == "token_count":
@@ -275,25 +285,22 @@ class Fold:
         turn.legacy_ids.add(item["id"])
 
     def _begin(self, turn_id: str | None, *, is_explicit: bool) -> _Turn:
-        self._begun += 1
         history = self._epochs[-1]
         length = len(history)
         # In old files the user's message stands before the event that tells of it.
         if not is_explicit and history and history[-1].get("role") == "user":
             length -= 1
         mark = _Mark(len(self._epochs) - 1, length, self._context)
-        turn = _Turn(turn_id or f"rollout-{self._begun}", mark, is_explicit)
+        turn = _Turn(turn_id or f"rollout-{len(self.begun_turns) + 1}", mark, is_explicit)
+        self.begun_turns.append(turn.id)
         self._turns[turn.id] = turn
         self._current = turn
         return turn
 
-    def _roll_back(self, count: object) -> None:
-        if not isinstance(count, int) or count < 1:
-            return
+    def _roll_back(self, payload: dict[str, Any]) -> None:
         turns = list(self._turns.values())
-        spoken = [index for index, turn in enumerate(turns) if turn.has_user_message()]
-        first = spoken[-count] if count <= len(spoken) else 0
-        if not turns:
+        first = self._first_rolled_back(turns, payload)
+        if first is None:
             return
         mark = turns[first].mark
         self._turns = {turn.id: turn for turn in turns[:first]}
@@ -301,6 +308,17 @@ class Fold:
         del self._epochs[mark.epoch][mark.length :]
         self._context = mark.context
         self._current = None
+
+    def _first_rolled_back(self, turns: Sequence[_Turn], payload: dict[str, Any]) -> int | None:
+        """Return the place of the first turn that goes. Ours is named; theirs are counted."""
+        named = _text(payload, "before_turn_id")
+        if named is not None:
+            return next((place for place, turn in enumerate(turns) if turn.id == named), None)
+        count: object = payload.get("num_turns")
+        if not isinstance(count, int) or count < 1 or not turns:
+            return None
+        spoken = [place for place, turn in enumerate(turns) if turn.has_user_message()]
+        return spoken[-count] if count <= len(spoken) else 0
 
 
 def user_text(record: Record) -> str | None:

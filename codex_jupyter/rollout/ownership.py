@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from codex_jupyter.errors import RolloutError
+from codex_jupyter.errors import RolloutError, ThreadOwnedElsewhereError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import make_folder, reporting
 from codex_jupyter.rollout.records import timestamp_text
@@ -132,6 +132,18 @@ class Ownership:
                 os.close(descriptor)
         text = f"pid {fields.get('pid', 'unknown')} on {fields.get('host', 'an unknown host')}"
         return Holder(text, is_self=False)
+
+    def require_free(self, thread_id: ThreadId) -> Entry | None:
+        """Return the entry of an id that no other store owns; call it `guarded`.
+
+        Raises:
+            ThreadOwnedElsewhereError: A living store, of this process or another, owns it.
+        """
+        entry = self.entry(thread_id)
+        holder = None if entry is None else self.holder(entry)
+        if holder is not None and not holder.is_self:
+            raise ThreadOwnedElsewhereError(thread_id, holder.text)
+        return entry
 
     def put(self, thread_id: ThreadId, *, owned: bool, rollout: str | None) -> None:
         """Write the entry of an id: owned by this store, or by nobody."""

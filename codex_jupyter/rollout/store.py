@@ -1,6 +1,6 @@
-"""The one door to the threads on disk: reserve, create, open, read, list, release."""
+"""The one door to the threads on disk: reserve, create, open, read, list, move, release."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +13,16 @@ from codex_jupyter.errors import (
     DuplicateIdError,
     RolloutError,
     ThreadNotFoundError,
-    ThreadOwnedElsewhereError,
 )
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.catalogue import Catalogue, ListQuery, Page
+from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.disk import Disk, create_file, make_folder, reporting
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rollout.folders import Folders, new_rollout_path
-from codex_jupyter.rollout.ownership import Entry, Ownership
-from codex_jupyter.rollout.reader import heal_tail, read_thread
+from codex_jupyter.rollout.moves import Moves, fork_pieces
+from codex_jupyter.rollout.ownership import Ownership
+from codex_jupyter.rollout.reader import heal_tail, read_records, read_thread
 from codex_jupyter.rollout.recorder import Recorder, RolloutFile
 from codex_jupyter.rollout.records import Record, encode_lines, timestamp_text
 
@@ -48,6 +49,7 @@ class ThreadStore:
         self._folders = Folders(home)
         self._catalogue = Catalogue(self._folders)
         self._ownership = Ownership(home)
+        self._moves = Moves(home, self._folders, self._ownership)
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._held: set[ThreadId] = set()
         self._opening: set[ThreadId] = set()
@@ -103,7 +105,7 @@ class ThreadStore:
         payload = {"timestamp": timestamp_text(now), **meta, "id": thread_id}
         line = encode_lines([Record("session_meta", payload)])
         with self._only_once(thread_id):
-            file = await self._run(lambda: self._create(thread_id, now, line))
+            file = await self._run(lambda: self._create(thread_id, now, [line]))
             return self._recorder(thread_id, file)
 
     async def open(self, thread_id: ThreadId) -> tuple[Recorder, StoredThread]:
@@ -118,6 +120,58 @@ class ThreadStore:
         with self._only_once(thread_id):
             thread, file = await self._run(lambda: self._open(thread_id))
             return self._recorder(thread_id, file), thread
+
+    async def fork(
+        self,
+        source_id: ThreadId,
+        thread_id: ThreadId,
+        cut: Cut = WHOLE,
+        meta: Mapping[str, Any] | None = None,
+    ) -> tuple[Recorder, StoredThread]:
+        """Copy a stored thread, whoever owns it, under a reserved id; names stay behind.
+
+        Args:
+            source_id: The thread to copy.
+            thread_id: The id of the copy, reserved before.
+            cut: How much of it.
+            meta: Members of the copy's ``session_meta`` that differ from the source's.
+
+        Raises:
+            ThreadNotFoundError: There is no active rollout of the source.
+            InvalidRequestError: The turn to cut at is not in the thread.
+            DuplicateIdError, ThreadOwnedElsewhereError, RolloutError: As `create`.
+        """
+        now = datetime.now().astimezone()
+        with self._only_once(thread_id):
+            file = await self._run(lambda: self._fork(source_id, thread_id, cut, meta or {}, now))
+            recorder = self._recorder(thread_id, file)
+        return recorder, await self._run(
+            lambda: read_thread(file.path, thread_id, archived=False).thread
+        )
+
+    async def records(self, thread_id: ThreadId) -> Sequence[Record]:
+        """Return all records of a stored, active thread, whoever owns it.
+
+        Raises:
+            ThreadNotFoundError: There is none.
+            RolloutError: It cannot be read.
+        """
+        return await self._run(lambda: self._records(thread_id))
+
+    async def archive(self, thread_id: ThreadId) -> Path:
+        """Move a thread that is not open here into the archive; see `Moves.archive`."""
+        with self._only_once(thread_id):
+            return await self._run(lambda: self._moves.archive(thread_id))
+
+    async def unarchive(self, thread_id: ThreadId) -> Path:
+        """Move a thread out of the archive; see `Moves.unarchive`."""
+        with self._only_once(thread_id):
+            return await self._run(lambda: self._moves.unarchive(thread_id))
+
+    async def delete(self, thread_id: ThreadId) -> None:
+        """Remove a thread that is not open here for good; see `Moves.delete`."""
+        with self._only_once(thread_id):
+            await self._run(lambda: self._moves.delete(thread_id))
 
     async def read(self, thread_id: ThreadId) -> StoredThread | None:
         """Return a thread, archived or not and whoever owns it, or ``None``.
@@ -195,20 +249,48 @@ class ThreadStore:
             else:
                 self._ownership.remove(thread_id)
 
-    def _create(self, thread_id: ThreadId, moment: datetime, line: bytes) -> RolloutFile:
+    def _create(
+        self, thread_id: ThreadId, moment: datetime, pieces: Iterable[bytes]
+    ) -> RolloutFile:
         place = new_rollout_path(thread_id, moment)
         path = self._home / place
         with self._ownership.guarded():
-            entry = self._ownership.entry(thread_id)
-            self._refuse_other_owner(thread_id, entry)
+            entry = self._ownership.require_free(thread_id)
             if entry is not None and self._folders.hinted(entry.rollout, thread_id):
                 raise DuplicateIdError("thread", thread_id, "stored")
             # Named before it exists, so that no crash leaves a rollout the entry does not know.
             self._ownership.put(thread_id, owned=True, rollout=place.as_posix())
         with reporting("create", path):
             make_folder(path.parent)
-            create_file(self._disk, path, line)
-        return RolloutFile(path, len(line), self._disk)
+            size = create_file(self._disk, path, pieces)
+        return RolloutFile(path, size, self._disk)
+
+    def _fork(
+        self,
+        source_id: ThreadId,
+        thread_id: ThreadId,
+        cut: Cut,
+        meta: Mapping[str, Any],
+        moment: datetime,
+    ) -> RolloutFile:
+        source = self._folders.find(source_id, archived=False)
+        if source is None:
+            raise ThreadNotFoundError(f"no rollout found for thread id {source_id}")
+        first = _meta_of(source)
+        changed = {
+            **first,
+            **meta,
+            "id": thread_id,
+            "timestamp": timestamp_text(moment),
+            "forked_from_id": source_id,
+        }
+        return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+
+    def _records(self, thread_id: ThreadId) -> Sequence[Record]:
+        path = self._folders.find(thread_id, archived=False)
+        if path is None:
+            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
+        return tuple(read_records(path))
 
     def _open(self, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
         path, was_own = self._take(thread_id)
@@ -227,17 +309,11 @@ class ThreadStore:
         if path is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
         with self._ownership.guarded():
-            entry = self._ownership.entry(thread_id)
-            self._refuse_other_owner(thread_id, entry)
+            entry = self._ownership.require_free(thread_id)
             place = path.relative_to(self._home).as_posix()
             was_own = entry is not None and self._ownership.is_own(entry)
             self._ownership.put(thread_id, owned=True, rollout=place)
         return path, was_own
-
-    def _refuse_other_owner(self, thread_id: ThreadId, entry: Entry | None) -> None:
-        holder = None if entry is None else self._ownership.holder(entry)
-        if holder is not None and not holder.is_self:
-            raise ThreadOwnedElsewhereError(thread_id, holder.text)
 
     def _read_and_heal(self, path: Path, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
         try:
@@ -270,3 +346,9 @@ def _substitute_meta(thread: StoredThread) -> bytes:
     """Return a first line for a file that lost its own; other programs refuse a file without."""
     created = timestamp_text(datetime.fromtimestamp(thread.created_at, UTC))
     return encode_lines([Record("session_meta", {"id": thread.thread_id, "timestamp": created})])
+
+
+def _meta_of(path: Path) -> dict[str, Any]:
+    """Return the payload of the first line that says whose rollout it is, or nothing."""
+    metas = (record.payload for record in read_records(path) if record.type == "session_meta")
+    return next(metas, dict[str, Any]())

@@ -4,6 +4,7 @@ from typing import Any
 
 import anyio
 
+from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import CodexError, ThreadNotFoundError
 from codex_jupyter.flow.requests import Outcome
@@ -18,6 +19,7 @@ from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.rights import Rights
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.thread_handlers import ThreadHandlers
 from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
 from codex_jupyter.tools.policy import NOT_SANDBOXED
@@ -43,9 +45,11 @@ class Engine:
             self._settle, self.kernels, self.watches.publish if self.watches else None
         )
         store = ThreadStore(settings.home)
-        self.threads = ThreadManager(settings, store, self._publish)
+        self.threads = ThreadManager(settings, store, self._publish, self.subscriptions.is_heard)
+        moves = ThreadMoves(self.threads, store, self._publish)
         pages = PageHandlers(self.threads, self.subscriptions, self.watches)
-        self.handlers = Handlers(self.threads, self.subscriptions, self.kernels, pages)
+        whole = ThreadHandlers(self.threads, moves, self.subscriptions)
+        self.handlers = Handlers(self.threads, self.subscriptions, self.kernels, pages, whole)
 
     async def run(self, started: anyio.Event) -> None:
         """Run the threads and what pages watch, until cancelled."""

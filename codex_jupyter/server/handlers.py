@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from codex_jupyter.core.config import ThreadOptions
-from codex_jupyter.core.session import Session
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
 from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
@@ -24,10 +23,11 @@ from codex_jupyter.protocol.requests import (
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
+from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
-from codex_jupyter.tools.policy import NOT_SANDBOXED
+from codex_jupyter.server.thread_handlers import ThreadHandlers
 
 __all__ = ["Handlers"]
 
@@ -45,7 +45,7 @@ class Handlers:
         threads: ThreadManager,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
-        pages: PageHandlers,
+        *others: PageHandlers | ThreadHandlers,
     ) -> None:
         self._threads = threads
         self._subscriptions = subscriptions
@@ -58,8 +58,9 @@ class Handlers:
             "turn/start": self._turn_start,
             "turn/steer": self._turn_steer,
             "turn/interrupt": self._turn_interrupt,
-            **pages.methods,
         }
+        for part in others:
+            self._methods |= part.methods
 
     async def handle(self, connection: Connection, method: str, params: Any) -> Any:
         """Answer one request.
@@ -89,7 +90,9 @@ class Handlers:
             ephemeral=bool(asked.ephemeral),
         )
         self._subscriptions.subscribe(connection, session.thread_id)
-        return Reply(self._opened(session), then=lambda: self._threads.announce(session))
+        return Reply(
+            opened_shape(self._threads, session), then=lambda: self._threads.announce(session)
+        )
 
     async def _thread_resume(self, connection: Connection, params: Any) -> Any:
         asked = read_params(ThreadResumeParams, params)
@@ -98,7 +101,7 @@ class Handlers:
         )
         # From here to the end there is no await: what is in the snapshot is not sent again, and
         # what comes after it is not missed.
-        opened = self._opened(session, include_turns=not asked.exclude_turns)
+        opened = opened_shape(self._threads, session, include_turns=not asked.exclude_turns)
         pending = session.state.broker.open_requests
         return Reply(
             opened,
@@ -175,21 +178,6 @@ class Handlers:
         asked = read_params(TurnInterruptParams, params)
         self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
         return {}
-
-    def _opened(self, session: Session, *, include_turns: bool = False) -> Json:
-        config = session.config
-        return {
-            "thread": self._threads.shape(session, include_turns=include_turns),
-            "model": config.model,
-            "modelProvider": config.provider.id,
-            "cwd": str(config.cwd),
-            "approvalPolicy": config.approval_policy,
-            "approvalsReviewer": config.approvals_reviewer,
-            "sandbox": config.sandbox,
-            "reasoningEffort": config.effort,
-            "sandboxing": NOT_SANDBOXED,
-            "notices": self._threads.settings.notices,
-        }
 
 
 def _options(asked: ThreadStartParams | ThreadResumeParams) -> ThreadOptions:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from codex_jupyter.protocol.events import (
+    ContextCompacted,
     DiffUpdated,
     ErrorNoted,
     Event,
@@ -11,9 +12,14 @@ from codex_jupyter.protocol.events import (
     PlanUpdated,
     RequestOpened,
     RequestResolved,
+    SettingsChanged,
     StatusChanged,
     SummaryPartAdded,
     TextDelta,
+    ThreadClosed,
+    ThreadMoved,
+    ThreadNamed,
+    ThreadReverted,
     ThreadStarted,
     TokenUsageUpdated,
     TurnCompleted,
@@ -25,7 +31,16 @@ __all__ = ["BROADCAST", "notification_of"]
 
 Json = dict[str, Any]
 
-BROADCAST: Final = frozenset({"thread/started", "thread/status/changed"})
+BROADCAST: Final = frozenset(
+    {
+        "thread/started",
+        "thread/status/changed",
+        "thread/closed",
+        "thread/archived",
+        "thread/unarchived",
+        "thread/deleted",
+    }
+)
 """What every initialised connection hears; all else goes to the subscribers of the thread."""
 
 _DELTA_METHODS: Final = {
@@ -83,6 +98,18 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
             return "error", {**turn, "willRetry": will_retry, "error": error}
         case Warned(message):
             return "warning", {**thread, "message": message}
+        case ContextCompacted():
+            return "thread/compacted", turn
+        case ThreadNamed(name):
+            return "thread/name/updated", {**thread, "threadName": name}
+        case ThreadReverted():
+            return "thread/reverted", thread
+        case SettingsChanged(settings):
+            return "thread/settings/updated", {**thread, "threadSettings": settings}
+        case ThreadClosed():
+            return "thread/closed", thread
+        case ThreadMoved(where):
+            return f"thread/{where}", thread
         case RequestResolved(request_id, method, outcome):
             if method == "item/tool/call":
                 return None, {}

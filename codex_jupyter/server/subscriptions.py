@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from codex_jupyter.flow.requests import Answered, AskedRequest, Outcome, Refused
 from codex_jupyter.ids import ThreadId, TurnId
-from codex_jupyter.protocol.events import Event, RequestOpened, RequestResolved
+from codex_jupyter.protocol.events import Event, RequestOpened, RequestResolved, ThreadClosed
 from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND, Response
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.kernel_turns import KernelTurns
@@ -87,6 +87,22 @@ class Subscriptions:
             if asked is not None:
                 self._put(connection, request.id, asked)
 
+    def unsubscribe(self, connection: Connection, thread_id: ThreadId) -> bool:
+        """Let a connection hear a thread no more; ``False`` if it did not."""
+        if thread_id not in connection.threads:
+            return False
+        connection.threads.discard(thread_id)
+        self._subscribers[thread_id].discard(connection)
+        for request_id, asked in self._asked.items():
+            if asked.thread_id == thread_id:
+                asked.waiting.discard(connection)
+                connection.peer.forget(request_id)
+        return True
+
+    def is_heard(self, thread_id: ThreadId) -> bool:
+        """Whether a connection is subscribed to a thread."""
+        return bool(self._subscribers.get(thread_id))
+
     def publish(self, event: Event) -> None:
         """Send one event to everybody whom it concerns."""
         msg = event.msg
@@ -106,6 +122,13 @@ class Subscriptions:
         for connection in self._hearers(method, event.thread_id):
             if method not in connection.opted_out:
                 connection.peer.send(notification)
+        if isinstance(msg, ThreadClosed):
+            self._close(event.thread_id)
+
+    def _close(self, thread_id: ThreadId) -> None:
+        """Forget who heard a thread that is no longer loaded."""
+        for connection in self._subscribers.pop(thread_id, ()):
+            connection.threads.discard(thread_id)
 
     def answer(self, request_id: str, result: Json, digest: str | None) -> bool:
         """Settle a question with an answer that did not come as a response.

@@ -132,6 +132,7 @@ _PROFILE_KEYS: dict[str, Key] = {
     "developer_instructions": Key("string"),
     "review_model": _NAME,
     "tool_output_token_limit": _COUNT,
+    "thread_idle_limit": Key("number", minimum=0),
     "offline_pace": Key("number", minimum=0),
     "headless": Key("string", form="headless"),
 }

@@ -101,6 +101,9 @@ class Settings:
     tool_output_token_limit: int = 10_000
     """Tokens of one tool's output that the model gets; the core's own default."""
 
+    thread_idle_limit: float = 1800.0
+    """Seconds after which a loaded thread that nobody hears is unloaded; the original's number."""
+
     offline_pace: float = 40.0
     """Words a second of the offline model; 0 is without delay."""
 
@@ -219,6 +222,7 @@ _COPIED = (
     "developer_instructions",
     "tool_output_token_limit",
     "offline_pace",
+    "thread_idle_limit",
     "headless",
 )
 

@@ -1,0 +1,114 @@
+"""Changes to threads that need not be loaded: their names, the archive, and their end."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from codex_jupyter.core.thread_shape import summary_shape
+from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.errors import InvalidRequestError, ThreadNotFoundError
+from codex_jupyter.ids import ThreadId
+from codex_jupyter.protocol.events import Event, EventMsg, ThreadMoved
+from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.store import ThreadStore
+
+__all__ = ["ThreadMoves"]
+
+Json = dict[str, Any]
+
+
+class ThreadMoves:
+    """Works on one thread at a time, alone: nobody opens it meanwhile.
+
+    Args:
+        threads: The loaded ones, which are closed, and joined, before anything is moved.
+        store: Where they are.
+        publish: Takes what is announced.
+    """
+
+    def __init__(
+        self, threads: ThreadManager, store: ThreadStore, publish: Callable[[Event], None]
+    ) -> None:
+        self._threads = threads
+        self._store = store
+        self._publish = publish
+
+    async def rename(self, thread_id: ThreadId, name: str) -> None:
+        """Name a thread, loaded or not.
+
+        Raises:
+            InvalidRequestError: The name is blank, or the thread is ephemeral.
+            ThreadNotFoundError: There is no such thread.
+            RolloutError: It could not be stored.
+        """
+        if thread_id in self._threads.loaded:
+            await self._threads.get(thread_id).rename(name)
+            return
+        name = name.strip()
+        if not name:
+            raise InvalidRequestError("thread name must not be empty")
+        async with self._threads.alone_with(thread_id, "being renamed"):
+            recorder, _ = await self._store.open(thread_id)
+            try:
+                payload = {
+                    "type": "thread_name_updated",
+                    "thread_id": thread_id,
+                    "thread_name": name,
+                }
+                await recorder.write([Record("event_msg", payload)])
+            finally:
+                await self._store.release(thread_id)
+
+    async def archive(self, thread_id: ThreadId) -> None:
+        """Close a thread, stopping its turn, and move it into the archive.
+
+        Raises:
+            ThreadNotFoundError: Nothing of it is stored; it is left as it is.
+            RolloutError: It cannot be moved; it is closed, and where it was.
+        """
+        async with self._threads.alone_with(thread_id, "being archived"):
+            self._require_rollout(thread_id)
+            await self._threads.unload(thread_id)
+            await self._store.archive(thread_id)
+            self._tell(thread_id, ThreadMoved("archived"))
+
+    async def unarchive(self, thread_id: ThreadId) -> Json:
+        """Move a thread out of the archive and return its shape; it is not loaded.
+
+        Raises:
+            ThreadNotFoundError: It is not in the archive.
+            InvalidRequestError: An active thread has its id.
+            RolloutError: It cannot be moved.
+        """
+        async with self._threads.alone_with(thread_id, "being unarchived"):
+            if thread_id in self._threads.loaded:
+                raise ThreadNotFoundError(f"no archived rollout found for thread id {thread_id}")
+            await self._store.unarchive(thread_id)
+            self._tell(thread_id, ThreadMoved("unarchived"))
+            stored = await self._store.read(thread_id)
+        if stored is None:
+            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
+        return summary_shape(stored)
+
+    async def delete(self, thread_id: ThreadId) -> None:
+        """Close a thread, stopping its turn, and remove it for good. Its id is free again.
+
+        Raises:
+            ThreadNotFoundError: It is neither loaded nor stored.
+            RolloutError: It cannot be removed.
+        """
+        async with self._threads.alone_with(thread_id, "being deleted"):
+            was_loaded = await self._threads.unload(thread_id)
+            try:
+                await self._store.delete(thread_id)
+            except ThreadNotFoundError:
+                if not was_loaded:
+                    raise
+            self._tell(thread_id, ThreadMoved("deleted"))
+
+    def _require_rollout(self, thread_id: ThreadId) -> None:
+        if thread_id in self._threads.loaded and self._threads.get(thread_id).path is None:
+            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
+
+    def _tell(self, thread_id: ThreadId, msg: EventMsg) -> None:
+        self._publish(Event(thread_id, None, 0, time.time_ns() // 1_000_000, msg))

@@ -1,0 +1,189 @@
+"""Runs one accepted turn from its start event to its one end event."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+
+from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.session_state import SessionState
+from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.turn_records import aborted_message, end_record, wire_error, wire_turn
+from codex_jupyter.core.user_shell import run_user_shell
+from codex_jupyter.errors import CodexError, ModelError, RolloutError
+from codex_jupyter.model.interface import ModelClient
+from codex_jupyter.model.retry import RetryPolicy
+from codex_jupyter.protocol.events import (
+    ErrorNoted,
+    ItemCompleted,
+    ItemStarted,
+    TurnCompleted,
+    TurnStarted,
+)
+from codex_jupyter.protocol.ops import Compact, UserShell
+from codex_jupyter.rollout.records import Record
+from codex_jupyter.tools.registry import ToolRegistry
+
+__all__ = ["END_LIMIT", "TurnRun"]
+
+Json = dict[str, Any]
+_log = logging.getLogger(__name__)
+
+COOPERATIVE: Final = 2.0
+"""Seconds that tools get to wind down after an interrupt before their tasks are cancelled."""
+
+END_LIMIT: Final = 30.0
+"""Seconds that storing a turn's end may take."""
+
+
+class TurnRun:
+    """One run of one turn.
+
+    Args:
+        turn: Accepted and stored.
+        state: Of its session.
+        tools: What the model may call.
+        client_for: Makes or finds the provider's client.
+        leave: Called when the end is decided and stored, just before it is announced: from then
+            on the session has no active turn.
+    """
+
+    def __init__(
+        self,
+        turn: Turn,
+        state: SessionState,
+        tools: ToolRegistry,
+        client_for: Callable[[SessionConfig], ModelClient],
+        leave: Callable[[Turn], None],
+    ) -> None:
+        self._turn = turn
+        self._state = state
+        self._tools = tools
+        self._client_for = client_for
+        self._leave = leave
+
+    async def run(self) -> None:
+        """Run the turn; whatever happens it ends once, and the next one can start."""
+        turn = self._turn
+        self._announce_start()
+        failure: CodexError | None = None
+        try:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._enforce_interrupt)
+                watch.start_soon(self._run_beside, watch)
+                with turn.hard:
+                    failure = await self._work()
+                watch.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(failure)
+            self._leave(turn)
+            turn.ended.set()
+
+    def _announce_start(self) -> None:
+        turn = self._turn
+        self._state.set_status({"type": "active", "activeFlags": []})
+        self._state.emit(TurnStarted(wire_turn(turn, "inProgress")), turn.turn_id)
+        if turn.spoken is not None:
+            now = round(turn.started * 1000)
+            item = {**turn.spoken.item(), "startedAtMs": now}
+            self._state.emit(ItemStarted(item), turn.turn_id)
+            self._state.emit(ItemCompleted({**item, "completedAtMs": now}), turn.turn_id)
+
+    async def _work(self) -> CodexError | None:
+        """Do what the turn is for and return what made it fail, if something did."""
+        turn = self._turn
+        try:
+            if isinstance(turn.op, UserShell):
+                await run_user_shell(turn, turn.op)
+                return None
+            client = self._client_for(turn.config)
+            retry = RetryPolicy(max_retries=turn.config.provider.stream_max_retries)
+            if isinstance(turn.op, Compact):
+                await turn.compact(client, retry, with_context=False)
+            else:
+                await turn.run(client, self._tools, retry)
+        except ModelError as error:
+            if error.info == "contextWindowExceeded":
+                self._state.note_full(turn.config)
+            return error
+        except CodexError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - one failing turn must not end the session
+            _log.exception("turn %s failed", turn.turn_id)
+            return CodexError(f"internal error: {type(error).__name__}: {error}")
+        return None
+
+    async def _run_beside(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            tasks.start_soon(self._run_one_beside, await self._turn.next_beside())
+
+    async def _run_one_beside(self, op: UserShell) -> None:
+        try:
+            await run_user_shell(self._turn, op)
+        except RolloutError as problem:
+            self._turn.failure = self._turn.failure or problem
+            self._turn.interrupt("a record could not be stored")
+        finally:
+            self._turn.beside_ended()
+
+    async def _enforce_interrupt(self) -> None:
+        with self._turn.token.scope():
+            await anyio.sleep_forever()
+        await anyio.sleep(COOPERATIVE)
+        self._turn.hard.cancel()
+
+    async def _end(self, failure: CodexError | None) -> None:
+        """Decide how the turn ended, close what is open, store the end, and announce it."""
+        turn = self._turn
+        spoken, injected = turn.close()
+        failure = turn.failure or failure
+        interrupted = turn.token.reason is not None and turn.failure is None
+        status = "interrupted" if interrupted else "failed" if failure else "completed"
+        error = wire_error(failure) if failure and not interrupted else None
+        duration = round((time.time() - turn.started) * 1000)
+        try:
+            with anyio.fail_after(END_LIMIT):
+                await self._store_end(spoken, injected, end_record(turn, status, error, duration))
+        except (RolloutError, TimeoutError) as problem:
+            _log.exception("the end of turn %s could not be stored", turn.turn_id)
+            status, error = "failed", error or wire_error(_as_rollout_error(problem))
+            for item in self._open_items():
+                turn.drop_item(item)
+        if error is not None:
+            self._state.emit(ErrorNoted(error, will_retry=False), turn.turn_id)
+        self._leave(turn)
+        self._state.updated_at = time.time()
+        self._state.set_status({"type": "systemError" if status == "failed" else "idle"})
+        ended = wire_turn(turn, status)
+        ended |= {"error": error, "completedAt": int(time.time()), "durationMs": duration}
+        self._state.emit(TurnCompleted(ended), turn.turn_id)
+        turn.ended.set()
+
+    async def _store_end(
+        self, left_over: Sequence[Spoken], injected: tuple[Json, ...], end: Record
+    ) -> None:
+        turn = self._turn
+        for item in self._open_items():
+            await turn.complete_item(item)
+        await turn.remember(injected)
+        for spoken in left_over:
+            await turn.take_in(spoken)
+        # A plain close of the thread is nothing the user did to the turn (W-34).
+        if turn.token.reason not in (None, "shutdown") and turn.takes_input:
+            await turn.remember((aborted_message(),))
+        await self._state.record([end])
+
+    def _open_items(self) -> list[Json]:
+        """Return what was begun and not finished, as it ends with its turn."""
+        items = self._state.transcript.open_items()
+        return [i | {"status": "failed"} if i.get("status") == "inProgress" else i for i in items]
+
+
+def _as_rollout_error(problem: RolloutError | TimeoutError) -> RolloutError:
+    if isinstance(problem, RolloutError):
+        return problem
+    return RolloutError(f"the end of the turn was not stored within {END_LIMIT:.0f} s")
