@@ -15,8 +15,9 @@ from codex_jupyter.core.context import context_items, told_by_history, told_of
 from codex_jupyter.core.history import History, user_message
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.core.turn import Spoken, Turn
-from codex_jupyter.core.turn_records import session_meta, start_records
+from codex_jupyter.core.turn_records import session_meta, start_records, undone_message
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
+from codex_jupyter.core.undo import UndoStack
 from codex_jupyter.errors import (
     CodexError,
     DuplicateIdError,
@@ -100,6 +101,7 @@ class Session:
         self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
         self._active: Turn | None = None
         self._editing = anyio.Lock()
+        self._undo = UndoStack()
         self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._tools = ToolRegistry.of(
@@ -329,6 +331,26 @@ class Session:
             self.state.restore(stored)
         self.state.emit(ThreadReverted())
 
+    async def undo(self) -> tuple[TurnId, list[str]]:
+        """Take back what the newest turn's patches did to files, and let the model know.
+
+        Returns the turn and the files.
+
+        Raises:
+            InvalidRequestError: A turn is in progress, or there is nothing to take back.
+            PatchError: A file was changed since; nothing was done.
+            RolloutError: It was done, but could not be stored.
+        """
+        async with self._editing:
+            if self._active is not None:
+                raise InvalidRequestError("Cannot undo while a turn is in progress.")
+            turn_id, files = await anyio.to_thread.run_sync(self._undo.undo)
+            items = (undone_message(files),)
+            event = Record("event_msg", {"type": "undo_completed", "success": True})
+            await self.state.record([*(Record("response_item", item) for item in items), event])
+            self.state.history.append(items)
+        return turn_id, files
+
     async def _reread(self) -> StoredThread:
         recorder = self.state.recorder
         if isinstance(recorder, MemoryRecorder):
@@ -357,6 +379,7 @@ class Session:
     def _leave(self, turn: Turn) -> None:
         if self._active is turn:
             self._active = None
+            self._undo.add(turn.turn_id, turn.turn_diff.reversal())
 
     def _name_record(self, name: str) -> Record:
         payload = {

@@ -9,6 +9,7 @@ import anyio
 
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import Told
+from codex_jupyter.core.event_log import EventLog
 from codex_jupyter.core.history import History
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import RolloutError
@@ -23,6 +24,7 @@ from codex_jupyter.protocol.events import (
     RequestResolved,
     StatusChanged,
     TokenUsageUpdated,
+    TurnCompleted,
 )
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rollout.memory import MemoryRecorder
@@ -86,6 +88,7 @@ class SessionState:
         last: Json = known.get("last") or {}
         self._total: Json = dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
+        self.log = EventLog()
         self._publish = publish
         self._seq = 0
         self._waits: list[str] = []
@@ -102,7 +105,10 @@ class SessionState:
         elif isinstance(msg, ItemCompleted):
             self._started_at.pop(msg.item["id"], None)
         self.transcript.apply(event)
+        self.log.append(event)
         self._publish(event)
+        if isinstance(msg, TurnCompleted):
+            self.log.rest()
 
     def started_at(self, item_id: str) -> int | None:
         """Return when an open item began, in Unix milliseconds."""

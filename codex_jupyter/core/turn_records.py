@@ -19,6 +19,7 @@ __all__ = [
     "end_record",
     "session_meta",
     "start_records",
+    "undone_message",
     "wire_error",
     "wire_turn",
 ]
@@ -76,6 +77,13 @@ def aborted_message() -> Json:
     """Return what the model is told at its next turn after an interrupt."""
     content = [{"type": "input_text", "text": TURN_ABORTED}]
     return {"type": "message", "role": "user", "content": content}
+
+
+def undone_message(files: Sequence[str]) -> Json:
+    """Return what the model is told after the user took a turn's patches back."""
+    named = "\n".join(files)
+    text = f"<undone>\nThe user took back your changes to these files:\n{named}\n</undone>"
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:

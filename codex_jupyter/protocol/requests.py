@@ -56,6 +56,9 @@ class InitializeCapabilities(WireModel):
     """What this connection wants to see."""
 
     experimental_api: bool = False
+    event_sequences: bool = False
+    """Ours: let each notification of a thread carry its number, as ``seq`` beside ``method``."""
+
     opt_out_notification_methods: list[str] | None = None
 
 
@@ -96,6 +99,13 @@ class ThreadStartParams(WireModel):
     dynamic_tools: list[DynamicToolSpec] | None = None
 
 
+class EventPlace(WireModel):
+    """A place in the events of a thread, as thread/resume and notifications tell it."""
+
+    epoch: str
+    sequence: int
+
+
 class ThreadResumeParams(WireModel):
     """Open a stored thread, or join one that is loaded."""
 
@@ -111,6 +121,12 @@ class ThreadResumeParams(WireModel):
     base_instructions: str | None = None
     developer_instructions: str | None = None
     exclude_turns: bool = False
+    after: EventPlace | None = None
+    """Ours: the last event this client has seen, after a lost connection.
+
+    What came since follows the result as notifications, each once, and the result has no turns.
+    Where that is no longer kept the result has the turns instead, and ``replayed`` is false.
+    """
 
 
 class ThreadReadParams(WireModel):

@@ -118,3 +118,12 @@ class ThreadOpened(WireModel):
 
     notices: list[Notice] = Field(default_factory=list[Notice])
     """Ours: which model answers and why, and what the settings warn of."""
+
+    epoch: str | None = None
+    """Ours: names this loading of the thread, in which its events are numbered."""
+
+    sequence: int | None = None
+    """Ours: the number of the last event that the result contains."""
+
+    replayed: bool = False
+    """Ours: whether the events after those that were asked for follow, instead of the turns."""

@@ -31,6 +31,7 @@ __all__ = [
     "ThreadSettingsParams",
     "ThreadShellParams",
     "ThreadUnarchiveParams",
+    "ThreadUndoParams",
     "ThreadUnsubscribeParams",
 ]
 
@@ -173,6 +174,20 @@ class ThreadSettingsParams(_OfThread):
     summary: Summary | None = None
 
 
+class ThreadUndoParams(_OfThread):
+    """Ours: take back what the newest turn's patches did to files, all or nothing."""
+
+    METHOD: ClassVar[str] = "thread/undo"
+
+
+class ThreadUndoResult(WireModel):
+    """The result of thread/undo."""
+
+    turn_id: str
+    files: list[str]
+    """Absolute paths; each is as it was before that turn."""
+
+
 class ThreadShellParams(_OfThread):
     """Run a command of the user's own, unasked and not sandboxed; the model sees it."""
 
@@ -194,6 +209,7 @@ THREAD_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/unsubscribe": (ThreadUnsubscribeParams, ThreadUnsubscribeResult),
     "thread/compact/start": (ThreadCompactParams, Nothing),
     "thread/inject_items": (ThreadInjectParams, Nothing),
+    "thread/undo": (ThreadUndoParams, ThreadUndoResult),
     "thread/settings/update": (ThreadSettingsParams, Nothing),
     "thread/shellCommand": (ThreadShellParams, Nothing),
 }

@@ -60,7 +60,9 @@ class Engine:
 
     def connect(self, peer: Peer, greeting: Greeting, rights: Rights) -> Connection:
         """Let a greeted connection take part."""
-        connection = Connection(peer, greeting.experimental, greeting.opted_out, rights)
+        connection = Connection(
+            peer, greeting.experimental, greeting.opted_out, rights, sequences=greeting.sequences
+        )
         self.subscriptions.add(connection)
         for warning in self._settings.warnings:
             peer.notify("configWarning", {"summary": warning})

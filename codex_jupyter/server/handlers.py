@@ -101,12 +101,19 @@ class Handlers:
         )
         # From here to the end there is no await: what is in the snapshot is not sent again, and
         # what comes after it is not missed.
-        opened = opened_shape(self._threads, session, include_turns=not asked.exclude_turns)
+        log, after = session.state.log, asked.after
+        missed = None
+        if after is not None and after.epoch == log.epoch:
+            missed = log.since(after.sequence)
+        with_turns = missed is None and not asked.exclude_turns
+        opened = opened_shape(self._threads, session, include_turns=with_turns)
         pending = session.state.broker.open_requests
-        return Reply(
-            opened,
-            then=lambda: self._subscriptions.subscribe(connection, session.thread_id, pending),
-        )
+
+        def go_on() -> None:
+            self._subscriptions.replay(connection, missed or ())
+            self._subscriptions.subscribe(connection, session.thread_id, pending)
+
+        return Reply({**opened, "replayed": missed is not None}, then=go_on)
 
     async def _thread_read(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadReadParams, params)

@@ -33,6 +33,9 @@ class Greeting:
     opted_out: frozenset[str]
     """Notification methods this connection does not want."""
 
+    sequences: bool = False
+    """Whether each notification of a thread shall carry its number."""
+
 
 def greet(params: Any) -> Greeting:
     """Read the params of `initialize`.
@@ -62,7 +65,10 @@ def greet(params: Any) -> Greeting:
     for method in methods:
         if not isinstance(method, str):
             raise _wrong_type("optOutNotificationMethods", method, "method names")
-    return Greeting(name, version, experimental, frozenset(methods))
+    sequences = capabilities.get("eventSequences", False)
+    if not isinstance(sequences, bool):
+        raise _wrong_type("eventSequences", sequences, "a boolean")
+    return Greeting(name, version, experimental, frozenset(methods), sequences)
 
 
 def initialize_result(greeting: Greeting, home: Path) -> Json:

@@ -25,4 +25,6 @@ def opened_shape(threads: ThreadManager, session: Session, *, include_turns: boo
         "reasoningEffort": config.effort,
         "sandboxing": NOT_SANDBOXED,
         "notices": threads.settings.notices,
+        "epoch": session.state.log.epoch,
+        "sequence": session.state.log.last,
     }

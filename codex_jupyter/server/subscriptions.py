@@ -31,6 +31,9 @@ class Connection:
 
     opted_out: frozenset[str]
     rights: Rights = OWNER
+    sequences: bool = False
+    """Whether each notification of a thread carries its number."""
+
     threads: set[ThreadId] = field(default_factory=set[ThreadId])
 
 
@@ -118,12 +121,21 @@ class Subscriptions:
             self._watch(event, notification)
         if notification is None:
             return
-        method = notification["method"]
-        for connection in self._hearers(method, event.thread_id):
-            if method not in connection.opted_out:
-                connection.peer.send(notification)
+        for connection in self._hearers(notification["method"], event.thread_id):
+            self._send(connection, notification, event.seq)
         if isinstance(msg, ThreadClosed):
             self._close(event.thread_id)
+
+    def replay(self, connection: Connection, events: Iterable[Event]) -> None:
+        """Send a connection what it missed."""
+        for event in events:
+            if (notification := notification_of(event)) is not None:
+                self._send(connection, notification, event.seq)
+
+    def _send(self, connection: Connection, notification: Json, seq: int) -> None:
+        if notification["method"] not in connection.opted_out:
+            numbered = connection.sequences and seq > 0
+            connection.peer.send({**notification, "seq": seq} if numbered else notification)
 
     def _close(self, thread_id: ThreadId) -> None:
         """Forget who heard a thread that is no longer loaded."""

@@ -22,6 +22,7 @@ from codex_jupyter.protocol.thread_requests import (
     ThreadSettingsParams,
     ThreadShellParams,
     ThreadUnarchiveParams,
+    ThreadUndoParams,
     ThreadUnsubscribeParams,
 )
 from codex_jupyter.rollout.cutting import Cut
@@ -59,6 +60,7 @@ class ThreadHandlers:
             "thread/unsubscribe": self._unsubscribe,
             "thread/compact/start": self._compact,
             "thread/inject_items": self._inject,
+            "thread/undo": self._undo,
             "thread/settings/update": self._settings,
             "thread/shellCommand": self._shell,
         }
@@ -157,6 +159,11 @@ class ThreadHandlers:
                 raise InvalidRequestError(f"items[{place}]: `type` must name a kind of item")
         await self._threads.get(parse_thread_id(asked.thread_id)).inject(asked.items)
         return {}
+
+    async def _undo(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(ThreadUndoParams, params)
+        turn_id, files = await self._threads.get(parse_thread_id(asked.thread_id)).undo()
+        return {"turnId": turn_id, "files": files}
 
     async def _settings(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadSettingsParams, params)

@@ -8,9 +8,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from codex_jupyter.tools.apply_patch import PatchPlan, unified_hunks
+from codex_jupyter.tools.apply_patch import (
+    NEW_FILE_MODE,
+    FileChange,
+    PatchPlan,
+    unified_hunks,
+)
 
 __all__ = ["TurnDiff"]
 
@@ -61,9 +66,11 @@ class TurnDiff:
         self._origin: dict[str, str] = {}
         self._sections: dict[str, str] = {}
         self._touched: set[str] = set()
+        self._root_identity: tuple[int, int] | None = None
 
     def record(self, plan: PatchPlan) -> None:
         """Take in a plan that was applied, in the order of application."""
+        self._root_identity = plan.root_identity
         for change in plan.changes:
             name = self._name(change.path)
             old, new = _blob(change.old, change.mode), _blob(change.new, change.mode)
@@ -101,6 +108,31 @@ class TurnDiff:
                 self._sections[name] = self._section(renames.get(name, name), name)
         self._touched.clear()
         return "".join(self._sections[name] for name in sorted(self._sections))
+
+    def reversal(self) -> PatchPlan | None:
+        """Return what takes all of it back, or ``None`` if every file is as it was."""
+        changes = tuple(
+            self._reversed(name, old, self._current.get(name))
+            for name, old in sorted(self._baseline.items())
+            if old != self._current.get(name)
+        )
+        if not changes or self._root_identity is None:
+            return None
+        return PatchPlan(changes, (), "", self._workspace, self._root_identity)
+
+    def _reversed(self, name: str, before: _Blob | None, now: _Blob | None) -> FileChange:
+        kind: Literal["add", "delete", "update"] = (
+            "delete" if before is None else "add" if now is None else "update"
+        )
+        return FileChange(
+            path=self._workspace / name,
+            kind=kind,
+            move_path=None,
+            old=None if now is None else now.data,
+            new=None if before is None else before.data,
+            diff="",
+            mode=0o755 if before is not None and before.mode == "100755" else NEW_FILE_MODE,
+        )
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._workspace).as_posix()

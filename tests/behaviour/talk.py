@@ -241,7 +241,7 @@ class Talk:
             assert set(message) == {"id", "method", "params"}
             _fits(SERVER_REQUESTS[message["method"]][0], message["params"])
         else:
-            assert set(message) <= {"method", "params", "emittedAtMs"}
+            assert set(message) <= {"method", "params", "emittedAtMs", "seq"}
             _fits(NOTIFICATIONS[message["method"]], message["params"])
 
 

@@ -12,6 +12,7 @@ from codex_jupyter.tools.apply_patch.parse import (
     parse_patch,
 )
 from codex_jupyter.tools.apply_patch.plan import (
+    NEW_FILE_MODE,
     PROTECTED_NAMES,
     FileChange,
     PatchPlan,
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_PATCH_BYTES",
     "MAX_PATCH_HUNKS",
+    "NEW_FILE_MODE",
     "PROTECTED_NAMES",
     "FileChange",
     "FileOps",
