@@ -10,7 +10,7 @@ PAGES := codex_jupyter/labextensions/view/package.json
 PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-.PHONY: help lab demo test jstest ui slow check bench docs local-model local-test clean
+.PHONY: help lab demo test jstest ui slow machine check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -19,6 +19,7 @@ help:
 	@echo "make jstest       run the tests of the pages' TypeScript"
 	@echo "make ui           run the browser tests (needs Chromium)"
 	@echo "make slow         run the long tests"
+	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
 	@echo "make docs         write the protocol page anew"
@@ -79,6 +80,10 @@ ui: $(STAMPS)/ui jstest
 
 slow: $(STAMPS)/test
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+# Ten thousand random orders of everything that can happen to a session: an hour or two.
+machine: $(STAMPS)/test
+	$(OFFLINE) CODEX_MACHINE_RUNS=10000 $(BIN)/python -m pytest -m slow tests/machines
 
 jstest: labextension/node_modules/.stamp
 	cd labextension && npm test

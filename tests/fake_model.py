@@ -137,6 +137,10 @@ class FakeModel:
         """Append to the script."""
         self._queue.extend(answers)
 
+    def clear(self) -> None:
+        """Drop the answers of the script that nobody has asked for yet."""
+        self._queue.clear()
+
     def resume(self) -> None:
         """Let every answer that hangs go on."""
         self._resumed.set()
@@ -273,7 +277,8 @@ class _Reply:
     async def _reset(self) -> None:
         self.is_sent = True
         raw_socket = self.stream.extra(SocketAttribute.raw_socket)
-        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        with suppress(OSError):  # closed already: the client was quicker
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await anyio.aclose_forcefully(self.stream)
 
 

@@ -27,7 +27,9 @@ _OUTPUT_OF: Final = {
     "custom_tool_call": "custom_tool_call_output",
 }
 _OUTPUTS: Final = frozenset(_OUTPUT_OF.values())
-_NOT_SENT: Final = frozenset({"id", "status"})
+_NOT_SENT: Final = frozenset(
+    {"id", "status", "internal_chat_message_metadata_passthrough", "metadata"}
+)
 """Members of the model's items that are not sent back to it."""
 
 _BYTES_PER_TOKEN: Final = 4

@@ -20,6 +20,7 @@ _ENDS: Final[dict[str, TurnStatus]] = {
     "turn_aborted": "interrupted",
     "turn_failed": "failed",
 }
+_SPOKEN: Final = ("userMessage", "UserMessage")
 _NOT_FROM_USER: Final = (
     "<environment_context>",
     "<turn_aborted>",
@@ -328,7 +329,7 @@ def user_text(record: Record) -> str | None:
         return _text(payload, "message")
     if record.type == "event_msg" and payload.get("type") == "item_completed":
         item: object = payload.get("item")
-        if isinstance(item, dict) and cast("dict[str, Any]", item).get("type") == "userMessage":
+        if isinstance(item, dict) and cast("dict[str, Any]", item).get("type") in _SPOKEN:
             return _joined_text(cast("dict[str, Any]", item), "text")
     if record.type == "response_item" and payload.get("role") == "user":
         text = _joined_text(payload, "input_text")

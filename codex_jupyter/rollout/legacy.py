@@ -4,21 +4,17 @@ import re
 import shlex
 from typing import Any, cast
 
+from codex_jupyter.rollout.core_items import from_core_item
+
 __all__ = ["item_of_event", "turn_error", "wire_item"]
 
 
 def wire_item(item: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a stored item as the wire has it; ``None`` if it is told by events as well.
-
-    The original stores plans, and newer versions all items, in the shape of its core, whose type
-    names are capitalised. Of those only plans have no event beside them.
-    """
+    """Return a stored item as the wire has it, or ``None`` for a kind that is not known here."""
     kind, item_id = item.get("type"), item.get("id")
     if not isinstance(kind, str) or not isinstance(item_id, str):
         return None
-    if kind == "Plan":
-        return {"type": "plan", "id": item_id, "text": str(item.get("text", ""))}
-    return None if kind[:1].isupper() else item
+    return from_core_item(item) if kind[:1].isupper() else item
 
 
 def item_of_event(event: dict[str, Any], item_id: str) -> dict[str, Any] | None:

@@ -122,7 +122,10 @@ class Subscriptions:
         if notification is None:
             return
         for connection in self._hearers(notification["method"], event.thread_id):
-            self._send(connection, notification, event.seq)
+            # What everybody hears is numbered only for who follows the thread: who resumes it in
+            # a moment would count it twice.
+            follows = event.thread_id in connection.threads
+            self._send(connection, notification, event.seq if follows else 0)
         if isinstance(msg, ThreadClosed):
             self._close(event.thread_id)
 
