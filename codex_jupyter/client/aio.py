@@ -160,6 +160,45 @@ class CodexClient:
             stop()
             self._streams.discard(stream)
 
+    @asynccontextmanager
+    async def follow(self, thread_id: str, turn_id: str) -> AsyncGenerator["TurnStream"]:
+        """Stream a turn that somebody has started, from a snapshot on; it may have ended.
+
+        Raises:
+            RemoteError: The thread cannot be resumed.
+            PeerClosedError: The connection ended.
+        """
+        stream = TurnStream(thread_id, turn_id)
+        stops: list[Callable[[], None]] = []
+        answered = anyio.Event()
+        problem: list[Json] = []
+        peer = await self._connected()
+
+        def take(response: Response) -> None:
+            if response.error is not None:
+                problem.append(response.error)
+            elif not peer.closed:
+                stream.is_known = True
+                stream.resume(_turns_of(response))
+                # From here on: what the snapshot has is not taken again.
+                stops.append(self.listen(thread_id, stream.put))
+                self._streams.add(stream)
+                self._threads.add(thread_id)
+            answered.set()
+
+        peer.ask(f"follow {turn_id}", "thread/resume", {"threadId": thread_id}, take)
+        try:
+            await answered.wait()
+            if problem:
+                raise RemoteError(int(problem[0]["code"]), str(problem[0]["message"]))
+            if not stops:
+                raise PeerClosedError("the connection closed")
+            yield stream
+        finally:
+            for stop in stops:
+                stop()
+            self._streams.discard(stream)
+
     async def _run(self) -> None:
         try:
             await self._peer.run()

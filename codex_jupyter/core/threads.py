@@ -342,6 +342,19 @@ class ThreadManager:
             raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
         return summary_shape(stored, turns=stored.turns if include_turns else ())
 
+    async def turns(self, thread_id: ThreadId) -> Sequence[Json]:
+        """Return the turns of a thread, loaded or stored, oldest first, with their items.
+
+        Raises:
+            ThreadNotFoundError: It is neither.
+        """
+        if (session := self._sessions.get(thread_id)) is not None:
+            return session.state.transcript.turns()
+        stored = await self._store.read(thread_id)
+        if stored is None:
+            raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
+        return stored.turns
+
     async def list(self, query: ListQuery) -> Json:
         """Return one page of stored threads."""
         page = await self._store.list(query)

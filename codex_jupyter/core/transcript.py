@@ -5,11 +5,15 @@ from typing import Any
 
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.events import (
+    DiffUpdated,
     Event,
+    EventMsg,
     ItemCompleted,
     ItemStarted,
+    PlanUpdated,
     SummaryPartAdded,
     TextDelta,
+    TokenUsageUpdated,
     TurnCompleted,
     TurnStarted,
 )
@@ -58,6 +62,12 @@ class Transcript:
         self._turns: list[Json] = list(turns)
         self._open: dict[str, _OpenItem] = {}
         self._place: dict[str, int] = {}
+        self._extras: Json = {}
+
+    @property
+    def extras(self) -> Json:
+        """Plan, diff and tokens of the newest turn, as its end keeps them; absent where none."""
+        return dict(self._extras)
 
     def apply(self, event: Event) -> None:
         """Take one event of the thread; deltas cost one append."""
@@ -76,11 +86,25 @@ class Transcript:
                 open_item.parts.setdefault(("summary", msg.index), [])
         elif isinstance(msg, TurnStarted):
             self._turns.append({**msg.turn, "items": []})
+            self._extras = {}
         elif isinstance(msg, TurnCompleted):
             items = [i for i in self._turns[-1]["items"] if not i.get("abandoned")]
-            self._turns[-1] = {**msg.turn, "items": items}
+            self._turns[-1] = {**msg.turn, **self._extras, "items": items}
             self._open.clear()
             self._place.clear()
+        else:
+            self._note_extra(msg)
+
+    def _note_extra(self, msg: EventMsg) -> None:
+        match msg:
+            case PlanUpdated(explanation, plan):
+                self._extras["plan"] = {"explanation": explanation, "plan": plan}
+            case DiffUpdated(diff):
+                self._extras["diff"] = diff
+            case TokenUsageUpdated(usage):
+                self._extras["usage"] = _added(self._extras.get("usage"), usage)
+            case _:
+                pass
 
     def turns(self) -> list[Json]:
         """Return all turns with their items; open items have the text they have so far."""
@@ -114,3 +138,13 @@ class Transcript:
             items.append(item)
         else:
             items[place] = item
+
+
+def _added(before: Json | None, reported: Json) -> Json:
+    """Add one response to a turn's tokens; the reported total is the whole thread's."""
+    last, sums = reported["last"], before or {}
+    names = ("inputTokens", "cachedInputTokens", "outputTokens", "reasoningOutputTokens")
+    usage = {name: sums.get(name, 0) + (last.get(name) or 0) for name in names}
+    usage["contextTokens"] = last.get("totalTokens") or 0
+    usage["contextWindow"] = reported.get("modelContextWindow") or 0
+    return usage

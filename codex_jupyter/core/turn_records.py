@@ -121,9 +121,12 @@ def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
     return records
 
 
-def end_record(turn: Turn, status: str, error: Json | None, duration_ms: int) -> Record:
-    """Return the line that says how a turn ended."""
+def end_record(
+    turn: Turn, status: str, error: Json | None, duration_ms: int, extras: Json
+) -> Record:
+    """Return the line that says how a turn ended, with what no item of it tells."""
     payload: Json = {
+        **({"extras": extras} if extras else {}),
         "turn_id": turn.turn_id,
         "completed_at_ms": time.time_ns() // 1_000_000,
         "duration_ms": duration_ms,

@@ -145,9 +145,10 @@ class TurnRun:
         status = "interrupted" if interrupted else "failed" if failure else "completed"
         error = wire_error(failure) if failure and not interrupted else None
         duration = round((time.time() - turn.started) * 1000)
+        end = end_record(turn, status, error, duration, self._state.transcript.extras)
         try:
             with anyio.fail_after(END_LIMIT):
-                await self._store_end(spoken, injected, end_record(turn, status, error, duration))
+                await self._store_end(spoken, injected, end)
         except (RolloutError, TimeoutError) as problem:
             _log.exception("the end of turn %s could not be stored", turn.turn_id)
             status, error = "failed", error or wire_error(_as_rollout_error(problem))

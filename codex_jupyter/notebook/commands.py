@@ -24,6 +24,8 @@ class Magic(Protocol):
     @property
     def current(self) -> Thread | None: ...
     def use(self, thread: Thread | None) -> None: ...
+    def use_notebook(self, name: str) -> None: ...
+    def forget_thread(self) -> None: ...
 
 
 def run_command(magic: Magic, line: str) -> None:
@@ -51,6 +53,7 @@ def _status(magic: Magic, rest: str) -> None:
     rows = [
         *(_server_rows(runtime, current) if served else _kernel_rows(runtime)),
         ("thread", repr(current) if current else "none yet; the next %%codex begins one"),
+        ("re-runs", runtime.find_cells().describe()),
         ("running", ", ".join(h.turn_id for h in runtime.running_turns) or "nothing"),
     ]
     if not served:
@@ -177,8 +180,25 @@ def _use(magic: Magic, rest: str) -> None:
         return
     said = runtime.call_plain(lambda: choose(runtime.settings, rest.split()))
     runtime.restart()
-    magic.use(None)
+    magic.forget_thread()
     _say(said)
+
+
+def _notebook(magic: Magic, rest: str) -> None:
+    """Name this notebook, so that running it again asks no model: %codex notebook NAME."""
+    if not rest:
+        _say(magic.runtime.find_cells().describe())
+        return
+    magic.use_notebook(rest)
+    _say(f"Cells of {rest!r} are re-runnable: run again they show their answers.")
+
+
+def _replay(magic: Magic, rest: str) -> None:
+    """Say whether code of old answers runs again in a new kernel: %codex replay on|off."""
+    if rest not in ("on", "off"):
+        raise UsageError("%codex replay takes `on` or `off`")
+    magic.runtime.cells.replay = rest == "on"
+    _say(magic.runtime.cells.describe())
 
 
 def _help(magic: Magic, rest: str) -> None:
@@ -193,6 +213,8 @@ _COMMANDS: Final[dict[str, Callable[[Magic, str], None]]] = {
     "new": _new,
     "resume": _resume,
     "threads": _threads,
+    "notebook": _notebook,
+    "replay": _replay,
     "interrupt": _interrupt,
     "login": _login,
     "headless": _headless,

@@ -11,10 +11,11 @@ import traitlets
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from codex_jupyter.errors import CodexError, UsageError
+from codex_jupyter.notebook.cell_identity import thread_id_of
 
 if TYPE_CHECKING:
     from codex_jupyter.notebook.runtime import KernelRuntime
-    from codex_jupyter.notebook.threads import Thread
+    from codex_jupyter.notebook.threads import CellRun, Thread
 
 __all__ = ["CodexMagics", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -43,6 +44,8 @@ def _cell_parser() -> _Parser:
     parser.add_argument("--thread", metavar="ID")
     parser.add_argument("--turn-id", metavar="UUID")
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--no-replay", action="store_true")
     return parser
 
 
@@ -72,7 +75,12 @@ class CodexMagics(Magics):
             asked = _cell_parser().parse_args(_words(line))
             overrides = _overrides(asked)
             thread = self._thread_for(asked)
-            thread.say(cell.rstrip("\n"), overrides, turn_id=asked.turn_id, quiet=asked.quiet)
+            text = cell.rstrip("\n")
+            run = self._cell_run(asked, line, cell)
+            if run is None:
+                thread.say(text, overrides, turn_id=asked.turn_id, quiet=asked.quiet)
+            else:
+                thread.run_cell(text, run, overrides, quiet=asked.quiet)
 
     @line_magic("codex")
     def codex_line(self, line: str) -> None:
@@ -103,6 +111,33 @@ class CodexMagics(Magics):
     def use(self, thread: "Thread | None") -> None:
         """Let `%%codex` talk to another thread; ``None`` begins a new one at the next cell."""
         self._thread = thread
+        self.runtime.cells.opted_out = True
+
+    def forget_thread(self) -> None:
+        """Let the next `%%codex` find its thread anew, because the core was started anew."""
+        self._thread = None
+
+    def use_notebook(self, name: str) -> None:
+        """Let `%%codex` talk to the thread of the notebook of that name."""
+        self._thread = None
+        cells = self.runtime.cells
+        cells.name(name)
+        cells.opted_out = False
+
+    def _cell_run(self, asked: argparse.Namespace, line: str, cell: str) -> "CellRun | None":
+        """Return what makes this cell re-runnable, or ``None`` if it is not."""
+        from codex_jupyter.notebook.threads import CellRun  # noqa: PLC0415 - first use only
+
+        cells = self.runtime.cells
+        # Counted also where it is not used: which of two equal cells one is must not depend on it.
+        source = f"%%codex {line}\n{cell}"
+        key = cells.keys.key(source, self.runtime.cell_id())
+        fixed = asked.turn_id is not None or asked.thread is not None
+        if cells.notebook is None or cells.opted_out or fixed:
+            if asked.again:
+                raise UsageError(f"--again: this cell is not re-runnable: {cells.describe()}")
+            return None
+        return CellRun(key, source, asked.again, cells.replay and not asked.no_replay)
 
     def _thread_for(self, asked: argparse.Namespace) -> "Thread":
         from codex_jupyter.notebook import threads  # noqa: PLC0415 - first use only
@@ -113,9 +148,17 @@ class CodexMagics(Magics):
             if thread is None or not thread.is_called(asked.thread):
                 thread = threads.thread(resume=asked.thread)
         elif thread is None:
-            thread = threads.thread(
-                model=asked.model, approval=asked.approval, sandbox=asked.sandbox, cwd=asked.cwd
-            )
+            settings = {
+                "model": asked.model,
+                "approval": asked.approval,
+                "sandbox": asked.sandbox,
+                "cwd": asked.cwd,
+            }
+            cells = self.runtime.find_cells()
+            if cells.notebook is None or cells.opted_out:
+                thread = threads.thread(**settings)
+            else:
+                thread = threads.notebook_thread(thread_id_of(cells.notebook), **settings)
         thread.open()  # before it becomes the current one: a later cell must not trip over it
         self._thread = thread
         return thread

@@ -13,10 +13,13 @@ import anyio
 
 from codex_jupyter.errors import CodexError, RemoteError, UsageError
 from codex_jupyter.notebook.asking import Asker, OnApproval
+from codex_jupyter.notebook.cell_identity import Notebook
+from codex_jupyter.notebook.cells import Cells
 from codex_jupyter.notebook.control import ControlDesk, install_control
 from codex_jupyter.notebook.core_place import CorePlace
 from codex_jupyter.notebook.desk import Desk
 from codex_jupyter.notebook.headless import HeadlessPolicy, parse_headless
+from codex_jupyter.notebook.kernel_tools import call_kernel_tool
 from codex_jupyter.notebook.live_view import ViewKind, choose_view
 from codex_jupyter.notebook.outcome import tell_in_one_line
 from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND, ToolRuns
@@ -71,6 +74,10 @@ class KernelRuntime:
         self._desk = Desk(self._wake)
         self._asker = Asker(self._desk, self, self._headless_policy)
         self.control = ControlDesk(self)
+        self.ran_here: set[str] = set()
+        """Ids of the turns whose code has run in this kernel."""
+
+        self.cells = Cells()
         kernel = getattr(self.shell, "kernel", None)
         self._kernel: Any = kernel
         if kernel is not None and hasattr(kernel, "control_handlers"):
@@ -165,10 +172,34 @@ class KernelRuntime:
     def add_turn(self, handle: TurnHandle, on_approval: OnApproval | None) -> None:
         """Let a turn ask questions and run kernel tools."""
         self._turns[handle.turn_id] = handle
+        self.ran_here.add(handle.turn_id)
         if on_approval is not None:
             # What the callback prints belongs under the cell that runs now.
             here = contextvars.copy_context()
             self._approvers[handle.turn_id] = lambda request: here.copy().run(on_approval, request)
+
+    def run_recorded(self, item: Json) -> Json:
+        """Run one recorded call of a kernel tool again; on the kernel's main thread."""
+        if self.shell is None:
+            return {"contentItems": [], "success": True}
+        return call_kernel_tool(self.shell, str(item["tool"]), dict(item.get("arguments") or {}))
+
+    def find_cells(self) -> Cells:
+        """Return what is known of the notebook, asking the server what the page said of it."""
+        cells = self.cells
+        if cells.named is None and cells.from_page is None and self.find_core():
+            told = self.call(lambda client: client.call("notebook/identity", {}))
+            if (notebook_id := told.get("notebookId")) is not None:
+                cells.from_page = Notebook(notebook_id, "the page")
+        return cells
+
+    def cell_id(self) -> str | None:
+        """Return the id of the running cell, where the front end tells it."""
+        if self._kernel is None:
+            return None
+        metadata: Json = (self._kernel.get_parent("shell") or {}).get("metadata") or {}
+        cell_id = metadata.get("cellId")
+        return cell_id if isinstance(cell_id, str) and cell_id else None
 
     def remove_turn(self, turn_id: str) -> None:
         """Forget a turn that has ended."""

@@ -11,8 +11,11 @@ from codex_jupyter.errors import CodexError, InvalidIdError, RemoteError, UsageE
 from codex_jupyter.flow.channels import Outbox
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
+from codex_jupyter.notebook.cell_identity import CellKey
 from codex_jupyter.notebook.kernel_tools import tool_specs
+from codex_jupyter.notebook.known_turns import Rerun
 from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, tell_in_one_line
+from codex_jupyter.notebook.rerun import KnownTurn, choose, known_turns, replaced_before
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime, get_runtime
 from codex_jupyter.notebook.served_display import ServedDisplay
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
@@ -23,7 +26,7 @@ from codex_jupyter.view.turn_state import TurnState
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
 
-__all__ = ["Thread", "TurnEvent", "folder", "start", "thread"]
+__all__ = ["CellRun", "Thread", "TurnEvent", "folder", "notebook_thread", "start", "thread"]
 
 Json = dict[str, Any]
 Id = TypeVar("Id", bound=str)
@@ -38,6 +41,21 @@ class TurnEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class CellRun:
+    """One run of a cell of a notebook."""
+
+    key: CellKey
+    source: str
+    """The whole cell, its first line included."""
+
+    again: bool = False
+    """Whether it shall be answered anew."""
+
+    replay: bool = True
+    """Whether code of an old answer runs again in a kernel where it has not run."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Wishes:
     """What a thread is started with; ``None`` takes the setting."""
 
@@ -47,6 +65,8 @@ class _Wishes:
     cwd: str | None = None
     thread_id: str | None = None
     resume: str | None = None
+    joins: bool = False
+    """Whether a thread of that id that exists already is gone on with."""
 
     def params(self, *, with_tools: bool) -> Json:
         named = {
@@ -104,7 +124,8 @@ class Thread:
 
         Args:
             text: The prompt.
-            turn_id: A UUID the turn shall have; one that was used before is refused.
+            turn_id: A UUID the turn shall have. If the thread has a turn of that id that is
+                finished or runs, its result is what is returned, and the model is not asked.
             quiet: Show nothing.
 
         Raises:
@@ -119,6 +140,43 @@ class Thread:
     ) -> TurnResult:
         """Do what `run` does, changing settings that last: members of turn/start."""
         return self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides).wait()
+
+    def run_cell(
+        self, text: str, run: "CellRun", overrides: Json, *, quiet: bool = False
+    ) -> TurnResult:
+        """Run a cell of a notebook: show its answer, attach to it, or have it answered.
+
+        Raises:
+            CodexError: As `run`; also if code of an old answer fails when it is run again.
+        """
+        self.open()
+        known = self._runtime.call(self._known_turns)
+        choice = choose(self.id, run.key, run.source, known, again=run.again)
+        label = replaced_before(choice.turn_id, known) if choice.does == "show" else None
+        here = self._runtime.ran_here
+        code = None if choice.turn_id in here or not run.replay else self._runtime.run_recorded
+        rerun = Rerun(is_known=choice.does != "begin", is_cell=True, run_item=code)
+        handle = self._prepare(
+            text,
+            turn_id=choice.turn_id,
+            quiet=quiet,
+            overrides={**overrides, "clientUserMessageId": choice.mark},
+            rerun=rerun,
+        )
+        if label is not None:
+            handle.state.notice(f"answered before cell “{label}” changed; --again to refresh")
+        self._begin(handle)
+        return handle.wait()
+
+    async def _known_turns(self, client: "CodexClient") -> list[KnownTurn]:
+        turns: list[Json] = []
+        asked: Json = {"threadId": self._id, "sortDirection": "asc", "limit": 100}
+        while True:
+            page = await client.call("thread/turns/list", asked)
+            turns += page["data"]
+            if page["nextCursor"] is None:
+                return known_turns(turns)
+            asked["cursor"] = page["nextCursor"]
 
     def is_called(self, thread_id: str) -> bool:
         """Whether this is the thread of that id, in any spelling."""
@@ -222,10 +280,11 @@ class Thread:
             return await client.call(method, params)
         except RemoteError as error:
             data: Any = error.remote_data
-            if self._id is None or not isinstance(data, dict) or data.get("duplicate") != "thread":
+            is_taken = isinstance(data, dict) and data.get("duplicate") == "thread"
+            if not is_taken or (self._id is None and not self._wishes.joins):
                 raise
-        # Begun before and without a turn so far: a server that lives on still has it.
-        return await client.call("thread/resume", {"threadId": self._id})
+        # Begun before: by an earlier run of this notebook, or without a turn so far.
+        return await client.call("thread/resume", {"threadId": params["threadId"]})
 
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
@@ -237,7 +296,13 @@ class Thread:
         handle.start(on_end=lambda: self._runtime.remove_turn(handle.turn_id))
 
     def _prepare(
-        self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json
+        self,
+        text: str,
+        *,
+        turn_id: str | None,
+        quiet: bool,
+        overrides: Json,
+        rerun: Rerun | None = None,
     ) -> TurnHandle:
         if not text.strip():
             raise _refusal("there is nothing to say: the prompt is empty")
@@ -259,6 +324,7 @@ class Thread:
             turn_id=chosen,
             params={"input": [{"type": "text", "text": text}], **overrides},
             summon=runtime.summon if runtime.can_summon else None,
+            rerun=rerun,
         )
         runtime.add_turn(handle, self._on_approval)
         if not runtime.place.is_served and runtime.settings.nothing_stated:
@@ -314,6 +380,19 @@ def thread(  # noqa: PLR0913 - the settings of a thread
         cwd = folder(cwd)
     wishes = _Wishes(model, approval, sandbox, cwd, id, resume)
     return Thread(get_runtime(), wishes, on_approval)
+
+
+def notebook_thread(
+    thread_id: str,
+    *,
+    model: str | None = None,
+    approval: str | None = None,
+    sandbox: str | None = None,
+    cwd: str | None = None,
+) -> Thread:
+    """Return the thread of a notebook: begun under this id, or gone on with if it exists."""
+    wishes = _Wishes(model, approval, sandbox, cwd, thread_id, joins=True)
+    return Thread(get_runtime(), wishes, None)
 
 
 def start(text: str, **settings: Any) -> TurnHandle:

@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 
 from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
+from codex_jupyter.notebook.known_turns import (
+    ReplayError,
+    Rerun,
+    active_turn,
+    duplicate_status,
+    recorded_code,
+    require_same_words,
+    require_shown,
+)
 from codex_jupyter.notebook.outcome import (
     TurnFailedError,
     TurnInterrupted,
@@ -42,6 +51,9 @@ _HOLD_AFTER: Final = 1.0
 """Seconds after a stop at which kernel code that still runs is named in the view."""
 
 
+_WHOLE: Final = 64 * 1024 * 1024
+
+
 @dataclass(slots=True)
 class _Stop:
     """How far stopping has got."""
@@ -71,6 +83,7 @@ class TurnHandle:
         turn_id: str,
         params: Json,
         summon: Callable[[Callable[[], None]], None] | None,
+        rerun: Rerun | None = None,
     ) -> None:
         self.thread_id = thread_id
         self.turn_id = turn_id
@@ -82,6 +95,7 @@ class TurnHandle:
         self.before_turn: Callable[[TurnHandle], Coroutine[Any, Any, None]] | None = None
         """Runs beside the beginning of the turn, on the core's loop."""
 
+        self._rerun = rerun or Rerun()
         self._core = core
         self._display = display
         self._params = params
@@ -117,16 +131,63 @@ class TurnHandle:
                 tasks.start_soon(self._tick)
                 if self.before_turn is not None:
                     tasks.start_soon(self.before_turn, self)
-                params = {**self._params, "turnId": self.turn_id}
-                async with client.turn(self.thread_id, params) as stream:
-                    async for method, told in stream:
-                        self._take(method, told)
+                if not self._rerun.is_known:
+                    await self._begin(client)
+                else:
+                    await self._follow(client)
+                await self._run_recorded_code()
                 tasks.cancel_scope.cancel()
         except* CodexError as problems:
             self._fail(_first(problems))
         finally:
             self._show_end()
             self.bench.finish()
+
+    async def _begin(self, client: "CodexClient") -> None:
+        """Start the turn, or follow the one that has its id already."""
+        params = {**self._params, "turnId": self.turn_id}
+        while not self._stop.presses:
+            try:
+                async with client.turn(self.thread_id, params) as stream:
+                    async for method, told in stream:
+                        self._take(method, told)
+            except RemoteError as refusal:
+                if (status := duplicate_status(refusal)) is not None:
+                    require_shown(self.turn_id, status)
+                    await self._follow(client)
+                elif (other := active_turn(refusal)) is not None and self._rerun.is_cell:
+                    # Another front end, or a turn in the background, has the thread just now.
+                    with suppress(RemoteError):
+                        async with client.follow(self.thread_id, other) as stream:
+                            async for _ in stream:
+                                pass
+                    continue
+                else:
+                    raise
+            return
+
+    async def _follow(self, client: "CodexClient") -> None:
+        """Take what a turn says that was started before, here or elsewhere."""
+        async with client.follow(self.thread_id, self.turn_id) as stream:
+            async for method, told in stream:
+                self._take(method, told)
+        if not self._rerun.is_cell:
+            require_same_words(self.turn_id, self._params["input"], self.state.snapshot()["items"])
+        self._rerun.is_known = True
+
+    async def _run_recorded_code(self) -> None:
+        """Run the kernel code of a finished turn again, in order, in a kernel that has not."""
+        run, status = self._rerun.run_item, self.state.status
+        if run is None or not self._rerun.is_known or status != "completed":
+            return
+        for item in recorded_code(self.state.snapshot(max_bytes=_WHOLE)["items"]):
+            result: Json | None = await self.run_on_main(
+                lambda item=item: run(item), str(item["arguments"].get("code"))
+            )
+            if result is None:
+                return
+            if not result["success"]:
+                raise ReplayError(str(result["contentItems"][0].get("text", "")))
 
     def wait(self) -> TurnResult:
         """Run the turn's kernel code on this thread until the turn ends.
@@ -311,7 +372,7 @@ class TurnHandle:
     def _conclude(self) -> TurnResult:
         """Leave the static output, then return or raise."""
         self._leave()
-        result = TurnResult.of(self.state.snapshot(max_bytes=64 * 1024 * 1024))
+        result = TurnResult.of(self.state.snapshot(max_bytes=_WHOLE))
         if self._stop.failure is not None:
             raise tell_in_one_line(self._stop.failure)
         if self._stop.presses or result.status == "interrupted":

@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.protocol.notebook_requests import NOTEBOOK_REQUESTS
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
@@ -327,6 +329,8 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/read": (ThreadReadParams, ThreadReadResult),
     "thread/list": (ThreadListParams, ThreadListResult),
     **THREAD_REQUESTS,
+    **HISTORY_REQUESTS,
+    **NOTEBOOK_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

@@ -68,6 +68,14 @@ class Turn(WireModel):
 
     completed_at: int | None = None
     duration_ms: int | None = None
+    plan: dict[str, Any] | None = None
+    """Ours, of ended turns: the last plan."""
+
+    diff: str | None = None
+    """Ours, of ended turns: all file changes."""
+
+    usage: dict[str, Any] | None = None
+    """Ours, of ended turns: the tokens of this turn."""
 
 
 class Thread(WireModel):

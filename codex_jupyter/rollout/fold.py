@@ -20,6 +20,7 @@ _ENDS: Final[dict[str, TurnStatus]] = {
     "turn_aborted": "interrupted",
     "turn_failed": "failed",
 }
+_EXTRAS: Final = ("plan", "diff", "usage")
 _SPOKEN: Final = ("userMessage", "UserMessage")
 _NOT_FROM_USER: Final = (
     "<environment_context>",
@@ -97,6 +98,7 @@ class _Turn:
     started_at: int | None = None
     completed_at: int | None = None
     duration_ms: int | None = None
+    extras: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def has_user_message(self) -> bool:
         return any(item.get("type") == "userMessage" for item in self.items.values())
@@ -108,6 +110,7 @@ class _Turn:
         }
         status = self.status or ("interrupted" if self.is_explicit else "completed")
         return {
+            **self.extras,
             "id": self.id,
             "items": [
                 item
@@ -259,6 +262,13 @@ class Fold:
         turn.status = status
         turn.completed_at = _seconds(payload, "completed_at", timestamp)
         turn.duration_ms = _whole(payload, "duration_ms")
+        extras = payload.get("extras")
+        if isinstance(extras, dict):
+            turn.extras = {
+                name: value
+                for name, value in cast("dict[str, Any]", extras).items()
+                if name in _EXTRAS
+            }
 
     def _complete_item(self, payload: dict[str, Any]) -> None:
         item: object = payload.get("item")

@@ -15,7 +15,9 @@ from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
+from codex_jupyter.server.history_handlers import HistoryHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
+from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.rights import Rights
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
@@ -49,7 +51,11 @@ class Engine:
         moves = ThreadMoves(self.threads, store, self._publish)
         pages = PageHandlers(self.threads, self.subscriptions, self.watches)
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
-        self.handlers = Handlers(self.threads, self.subscriptions, self.kernels, pages, whole)
+        history = HistoryHandlers(self.threads)
+        books = NotebookHandlers(self.subscriptions)
+        self.handlers = Handlers(
+            self.threads, self.subscriptions, self.kernels, pages, whole, history, books
+        )
 
     async def run(self, started: anyio.Event) -> None:
         """Run the threads and what pages watch, until cancelled."""

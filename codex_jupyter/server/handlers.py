@@ -22,7 +22,9 @@ from codex_jupyter.protocol.requests import (
 )
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.history_handlers import HistoryHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns
+from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.params import read_params
@@ -45,7 +47,7 @@ class Handlers:
         threads: ThreadManager,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
-        *others: PageHandlers | ThreadHandlers,
+        *others: HistoryHandlers | NotebookHandlers | PageHandlers | ThreadHandlers,
     ) -> None:
         self._threads = threads
         self._subscriptions = subscriptions

@@ -211,6 +211,7 @@ class TurnState:
         started = turn.get("startedAt")
         return [
             *ops,
+            *self._extra_ops(turn),
             {
                 "op": "status",
                 "status": turn["status"],
@@ -219,6 +220,18 @@ class TurnState:
                 "durationMs": turn.get("durationMs"),
             },
         ]
+
+    def _extra_ops(self, turn: dict[str, Any]) -> list[Op]:
+        """Take what a stored turn tells beside its items, where nobody has told it before."""
+        state, ops = self._state, list[Op]()
+        plan, diff, usage = turn.get("plan"), turn.get("diff"), turn.get("usage")
+        if plan is not None and state["plan"] is None:
+            ops.append({"op": "plan", **_clean(plan)})
+        if diff is not None and state["diff"] is None:
+            ops.append({"op": "diff", "diff": _clean(diff)})
+        if usage is not None and state["usage"] is None:
+            ops.append({"op": "usage", "usage": dict(usage)})
+        return ops
 
     def _item_ops(self, item: dict[str, Any], *, done: bool) -> list[Op]:
         if item["id"] in self._completed:

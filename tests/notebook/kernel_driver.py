@@ -196,7 +196,9 @@ class Kernel:
         """Run a cell and wait for its end."""
         return self.wait(self.submit(code, allow_stdin=allow_stdin), limit)
 
-    def submit(self, code: str, *, allow_stdin: bool = False) -> Run:
+    def submit(
+        self, code: str, *, allow_stdin: bool = False, metadata: Mapping[str, Any] | None = None
+    ) -> Run:
         """Send a cell; its run fills while something is waited for."""
         content = {
             "code": code,
@@ -206,7 +208,9 @@ class Kernel:
             "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
-        sent: Any = self._session.send(self._shell, "execute_request", content)
+        sent: Any = self._session.send(
+            self._shell, "execute_request", content, metadata=dict(metadata or {})
+        )
         run = Run(sent["header"]["msg_id"])
         self._runs[run.msg_id] = run
         return run

@@ -1,7 +1,8 @@
 // The list of plugins, nothing else.
 
+import { identity } from './plugins/identity';
 import { notices } from './plugins/notices';
 import { outputs } from './plugins/outputs';
 import { panel } from './plugins/panel';
 
-export default [panel, outputs, notices];
+export default [panel, outputs, notices, identity];

@@ -1,0 +1,45 @@
+// Which notebook this is, for as long as it lives: an id in its own metadata.
+
+import { UUID } from '@lumino/coreutils';
+
+export const METADATA_KEY = 'codex_jupyter';
+
+/** What the metadata of a notebook says of it. */
+export interface Identity {
+  readonly id: string;
+  readonly path: string;
+}
+
+/** Read the metadata; what somebody else put there is none. */
+export function readIdentity(metadata: unknown): Identity | null {
+  if (typeof metadata !== 'object' || metadata === null) {
+    return null;
+  }
+  const { id, path } = metadata as Record<string, unknown>;
+  return typeof id === 'string' && id && typeof path === 'string' ? { id, path } : null;
+}
+
+/**
+ * Decide who a notebook is that lies at `path` now.
+ *
+ * At another path than before it is a copy if the old file still exists, and gets an id of its
+ * own; else it was renamed, and stays who it is.
+ */
+export async function identityAt(
+  known: Identity | null,
+  path: string,
+  exists: (path: string) => Promise<boolean>
+): Promise<Identity> {
+  if (known === null) {
+    return { id: UUID.uuid4(), path };
+  }
+  if (known.path === path) {
+    return known;
+  }
+  return { id: (await exists(known.path)) ? UUID.uuid4() : known.id, path };
+}
+
+/** Whether a cell asks the agent, so that its notebook has to be known. */
+export function isCodexCell(source: string): boolean {
+  return /^\s*%%?codex\b/m.test(source);
+}

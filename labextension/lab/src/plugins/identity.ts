@@ -1,0 +1,66 @@
+import { ICodexLine } from '@codex-jupyter/view';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import type { Cell } from '@jupyterlab/cells';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+
+import { identityAt, isCodexCell, METADATA_KEY, readIdentity } from '../identity';
+
+/** Tells the server which notebook a kernel runs, before its first cell that asks the agent. */
+export const identity: JupyterFrontEndPlugin<void> = {
+  id: '@codex-jupyter/lab:identity',
+  description: 'Keeps the id of a notebook, so that its cells can be run again.',
+  autoStart: true,
+  requires: [ICodexLine, INotebookTracker],
+  activate: (app, line: ICodexLine, tracker: INotebookTracker) => {
+    const told = new Map<string, string>();
+    const contents = app.serviceManager.contents;
+    // Emitted before the cell is sent, so that the kernel's question waits for us, not we for it.
+    NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
+      const panel = tracker.find(candidate => candidate.content === notebook);
+      if (panel && cell.model.type === 'code' && isCodexCell(sourceOf(cell))) {
+        void tell(panel, line, contents, told).catch((reason: unknown) => {
+          console.warn('codex: the notebook could not be identified', reason);
+        });
+      }
+    });
+  }
+};
+
+async function tell(
+  panel: NotebookPanel,
+  line: ICodexLine,
+  contents: JupyterFrontEnd['serviceManager']['contents'],
+  told: Map<string, string>
+): Promise<void> {
+  const kernelId = panel.sessionContext.session?.kernel?.id;
+  const model = panel.content.model;
+  if (!kernelId || !model || line.state === 'unavailable') {
+    return;
+  }
+  const path = panel.context.path;
+  const known = readIdentity(model.getMetadata(METADATA_KEY));
+  const found = await identityAt(known, path, async old => {
+    try {
+      await contents.get(old, { content: false });
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  if (found.id !== known?.id || found.path !== known.path) {
+    model.setMetadata(METADATA_KEY, { ...found });
+  }
+  const words = `${found.id} ${found.path}`;
+  if (told.get(kernelId) !== words) {
+    await line.call('notebook/identify', {
+      kernelId,
+      notebookId: found.id,
+      path: found.path
+    });
+    told.set(kernelId, words);
+  }
+}
+
+function sourceOf(cell: Cell): string {
+  return cell.model.sharedModel.getSource();
+}

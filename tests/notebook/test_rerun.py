@@ -1,0 +1,309 @@
+"""Cells run again: in the same kernel, in a new one, by two kernels, by nbclient."""
+
+import json
+import sys
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.fake_model import call, say, status
+from tests.notebook.conftest import Model
+from tests.notebook.kernel_driver import TURN_MIME, Kernel, OwnKernel, Run, provider_config
+from tests.notebook.server_driver import JupyterServer
+
+pytestmark = pytest.mark.notebook
+
+NAME = "%codex notebook analysis"
+FREE = {"approval_policy": "never", "sandbox_mode": "danger-full-access"}
+Start = Callable[[], Kernel]
+
+
+@pytest.fixture
+def home(tmp_path: Path, model: Model) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "config.toml").write_text(provider_config(model.fake.base_url, **FREE))
+    return home
+
+
+@pytest.fixture
+def start(tmp_path: Path, home: Path) -> Generator[Start]:
+    """Start a kernel of the notebook, ending the one before, as a restart does."""
+    running: list[ExitStack] = []
+
+    def begin() -> Kernel:
+        while running:
+            running.pop().close()
+        stack = ExitStack()
+        running.append(stack)
+        folder = tmp_path / f"kernel-{uuid.uuid4().hex[:6]}"
+        folder.mkdir()
+        env = {"CODEX_JUPYTER_HOME": str(home), "FAKE_KEY": "k"}
+        kernel = stack.enter_context(OwnKernel(Path(sys.executable), folder, env))
+        for line in ("%load_ext codex_jupyter", NAME):
+            assert kernel.execute(line).status == "ok"
+        kernel.forget()
+        return kernel
+
+    yield begin
+    while running:
+        running.pop().close()
+
+
+def ran(kernel: Kernel, code: str) -> Run:
+    run = kernel.execute(code)
+    assert run.status == "ok", run.traceback
+    return run
+
+
+def submit_cell(kernel: Kernel, code: str, cell_id: str) -> Run:
+    return kernel.submit(code, metadata={"cellId": cell_id})
+
+
+def run_cell(kernel: Kernel, code: str, cell_id: str) -> Run:
+    """Run a cell as JupyterLab does, which tells its id."""
+    run = kernel.wait(submit_cell(kernel, code, cell_id))
+    assert run.status == "ok", run.traceback
+    return run
+
+
+def last_text(kernel: Kernel) -> str:
+    return [i for i in kernel.turn()["items"] if i["type"] == "agentMessage"][-1]["text"]
+
+
+def notices(kernel: Kernel) -> list[str]:
+    return [notice["text"] for notice in kernel.turn()["notices"]]
+
+
+def python(code: str, call_id: str = "c1") -> Any:
+    return call("run_python", {"code": code}, call_id=call_id)
+
+
+def test_cells_run_again_in_a_new_kernel_show_the_same_and_ask_no_model(
+    start: Start, model: Model
+) -> None:
+    model.will(say("forty-two"), say("because"))
+    shown: list[Any] = []
+    for _ in range(2):
+        kernel = start()
+        for cell, answer in (("What?", "forty-two"), ("Why?", "because")):
+            ran(kernel, f"%%codex\n{cell}")
+            assert last_text(kernel) == answer
+        shown.append([turn[TURN_MIME] for turn in kernel.turns()])
+    assert shown[0] == shown[1]
+    assert len(model.requests) == 2
+
+
+def test_a_finished_answer_brings_its_variables_into_a_new_kernel(
+    start: Start, model: Model
+) -> None:
+    model.will(python("x = 6 * 7; print('made', x)"), say("x is made"))
+    kernel = start()
+    run_cell(kernel, "%%codex\nMake x.", "a")
+    again = run_cell(kernel, "%%codex\nMake x. ", "a")
+    assert again.stdout == "", "its code must not run twice in a kernel"
+    kernel = start()
+    for expected in ("made 42\n", ""):
+        assert run_cell(kernel, "%%codex\nMake x.", "a").stdout == expected
+    assert ran(kernel, "x").result == "42"
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("how", ["%%codex --no-replay\nMake x.", "%codex replay off"])
+def test_without_replay_the_answer_is_only_shown(start: Start, model: Model, how: str) -> None:
+    model.will(python("x = 42"), say("x is made"))
+    ran(start(), "%%codex\nMake x.")
+    kernel = start()
+    ran(kernel, how)
+    if not how.startswith("%%"):
+        ran(kernel, "%%codex\nMake x.")
+    assert last_text(kernel) == "x is made"
+    assert kernel.execute("x").ename == "NameError"
+    assert len(model.requests) == 2
+
+
+def test_code_that_fails_when_it_runs_again_is_shown_and_stops(start: Start, model: Model) -> None:
+    first = "open('there').read(); y = 1"
+    model.will(python(first), python("z = y", "c2"), say("read"))
+    kernel = start()
+    (kernel.folder / "there").write_text("x")
+    ran(kernel, "%%codex\nRead it.")
+    kernel = start()
+    run = kernel.execute("%%codex\nRead it.")
+    assert run.ename == "ReplayError"
+    assert "FileNotFoundError" in run.evalue
+    assert "--again" in run.evalue
+    assert kernel.execute("z").ename == "NameError"
+    assert len(model.requests) == 3
+
+
+def test_again_answers_anew_and_that_is_what_later_runs_show(start: Start, model: Model) -> None:
+    model.will(say("first"), say("second"))
+    kernel = start()
+    run_cell(kernel, "%%codex\nSay.", "a")
+    run_cell(kernel, "%%codex --again\nSay.", "a")
+    assert last_text(kernel) == "second"
+    kernel = start()
+    run_cell(kernel, "%%codex\nSay.", "a")
+    assert last_text(kernel) == "second"
+    assert len(model.requests) == 2
+
+
+def test_again_counts_for_cells_without_ids_too(start: Start, model: Model) -> None:
+    model.will(say("first"), say("second"))
+    for code, answer in (("", "first"), (" --again", "second"), ("", "second")):
+        kernel = start()
+        ran(kernel, f"%%codex{code}\nSay.")
+        assert last_text(kernel) == answer
+    assert len(model.requests) == 2
+
+
+def test_a_failed_or_stopped_answer_is_tried_again(start: Start, model: Model) -> None:
+    model.will(status(400, "no"), say("long", deltas=2).hang(after=3), say("at last"))
+    kernel = start()
+    assert kernel.execute("%%codex\nSay.").ename == "TurnFailedError"
+    run = kernel.submit("%%codex\nSay.")
+    model.wait_for_requests(2)
+    kernel.wait_until(lambda: kernel.has_item("agentMessage"))
+    kernel.interrupt()
+    assert kernel.wait(run).status == "error"
+    kernel = start()
+    ran(kernel, "%%codex\nSay.")
+    assert last_text(kernel) == "at last"
+    assert len(model.requests) == 3
+
+
+def test_a_cell_with_an_id_run_twice_at_once_is_answered_once(start: Start, model: Model) -> None:
+    model.will(say("once", deltas=2).hang(after=3))
+    kernel = start()
+    runs = [submit_cell(kernel, "%%codex\nSay.", "cell-1") for _ in range(3)]
+    model.wait_for_requests(1)
+    model.fake.resume()
+    for run in runs:
+        assert kernel.wait(run).status == "ok"
+    assert len({turn[TURN_MIME]["turnId"] for turn in kernel.turns()}) == 1
+    assert len(model.requests) == 1
+
+
+def test_a_changed_cell_is_answered_anew_and_makes_later_answers_stale(
+    start: Start, model: Model
+) -> None:
+    model.will(say("loaded"), say("plotted"), say("loaded more"), say("plotted more"))
+    kernel = start()
+    for code, cell in (("Load.", "a"), ("Plot.", "b"), ("Load more.", "a")):
+        kernel.wait(submit_cell(kernel, f"%%codex\n{code}", cell))
+    kernel = start()
+    kernel.wait(submit_cell(kernel, "%%codex\nPlot.", "b"))
+    assert last_text(kernel) == "plotted"
+    assert any("answered before cell “Load more.” changed; --again" in n for n in notices(kernel))
+    kernel.wait(submit_cell(kernel, "%%codex --again\nPlot.", "b"))
+    kernel.wait(submit_cell(kernel, "%%codex\nPlot.", "b"))
+    assert last_text(kernel) == "plotted more"
+    assert not any("answered before" in n for n in notices(kernel))
+    assert len(model.requests) == 4
+
+
+def test_status_says_whether_and_why(start: Start, model: Model) -> None:
+    kernel = start()
+    assert "yes, as 'analysis'" in ran(kernel, "%codex status").stdout
+    ran(kernel, "%codex new")
+    assert "re-runs  no: `%codex new`" in ran(kernel, "%codex status").stdout
+    run = kernel.execute("%%codex --again\nSay.")
+    assert run.ename == "UsageError"
+    assert "not re-runnable" in run.evalue
+    model.will(say("a"), say("b"))
+    for _ in range(2):
+        ran(kernel, "%%codex\nSay.")
+    assert len(model.requests) == 2
+
+
+def test_python_callers_get_the_result_of_a_turn_that_exists(start: Start, model: Model) -> None:
+    model.will(say("forty-two"), status(400, "no"))
+    one, two = uuid.uuid4(), uuid.uuid4()
+    thread_id = uuid.uuid4()
+    head = f"import codex_jupyter\nt = codex_jupyter.thread({{}}='{thread_id}')\n"
+    kernel = start()
+    ran(kernel, head.format("id") + f"t.run('What?', turn_id='{one}').text")
+    assert kernel.execute(f"t.run('Fail?', turn_id='{two}')").ename == "TurnFailedError"
+    kernel = start()
+    run = ran(kernel, head.format("resume") + f"t.run('What?', turn_id='{str(one).upper()}').text")
+    assert run.result == "'forty-two'"
+    run = kernel.execute(f"t.run('Other?', turn_id='{one}')")
+    assert run.ename == "UsageError"
+    assert "was asked something else" in run.evalue
+    run = kernel.execute(f"t.run('Fail?', turn_id='{two}')")
+    assert "was run before and failed; choose another id" in run.evalue
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_kernels_of_one_notebook_at_once_cost_one_turn(
+    jupyter_server: JupyterServer, kernel_name: str, model: Model, first: int
+) -> None:
+    """Both orders: either kernel begins, the other attaches."""
+    model.will(say("once for both", deltas=2).hang(after=3))
+    book = uuid.uuid4().hex
+    with ExitStack() as stack:
+        kernels = [
+            stack.enter_context(jupyter_server.start_kernel(kernel_name, f"two-{first}-{n}"))
+            for n in range(2)
+        ]
+        for kernel in kernels:
+            for line in ("%load_ext codex_jupyter", f"%codex notebook {book}"):
+                assert kernel.execute(line).status == "ok"
+        order = [kernels[first], kernels[1 - first]]
+        runs = [(order[0], submit_cell(order[0], "%%codex\nSay.", "c"))]
+        model.wait_for_requests(1)
+        runs.append((order[1], submit_cell(order[1], "%%codex\nSay.", "c")))
+        order[1].wait_until(order[1].turns)
+        model.fake.resume()
+        for kernel, run in runs:
+            assert kernel.wait(run).status == "ok", run.traceback
+            assert last_text(kernel) == "once for both"
+    assert len(model.requests) == 1
+
+
+CELLS = [
+    "%load_ext codex_jupyter",
+    "%codex notebook in-ci",
+    "%%codex\nMake x.",
+    "%%codex\nMake x.",
+    "print(x)",
+    "%%codex\nWhat is x?",
+]
+
+
+def test_a_notebook_run_twice_by_nbclient_is_the_same_and_has_one_set_of_turns(
+    home: Path, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.will(
+        python("x = 1; print('x is', x)"), say("made"), python("x += 1"), say("made anew"), say("2")
+    )
+    monkeypatch.setenv("CODEX_JUPYTER_HOME", str(home))
+    monkeypatch.setenv("FAKE_KEY", "k")
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    ran_books: list[Any] = []
+    for _ in range(2):
+        book = nbformat.v4.new_notebook(
+            cells=[
+                nbformat.v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(CELLS)
+            ]
+        )
+        NotebookClient(
+            book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        ).execute()
+        for cell in book.cells:
+            cell.metadata.pop("execution", None)
+        ran_books.append(json.loads(nbformat.writes(book)))
+    first, second = ran_books
+    assert first["cells"] == second["cells"]
+    assert len(model.requests) == 5
+    rollouts = list((home / "sessions").rglob("*.jsonl"))
+    assert len(rollouts) == 1
+    assert rollouts[0].read_text().count('"task_started"') == 3
