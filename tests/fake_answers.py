@@ -55,6 +55,8 @@ class Answer:
     """Number of events before a cut or a hang."""
 
     delay: float = 0.0
+    chat: bool = False
+    model: str | None = None
 
     def __add__(self, other: "Answer") -> "Answer":
         """Return an answer with the items of both; how ``other`` travels and ends wins."""
@@ -92,9 +94,23 @@ class Answer:
         """End the body cleanly after the items, without ``response.completed``."""
         return replace(self, ending="nothing")
 
+    def with_headers(self, headers: Mapping[str, str]) -> "Answer":
+        """Send these HTTP headers along."""
+        return replace(self, headers={**self.headers, **headers})
+
+    def by_model(self, model: str) -> "Answer":
+        """Say that this model answers."""
+        return replace(self, model=model)
+
+    def as_chat(self) -> "Answer":
+        """Let the answer travel as a stream of Chat Completions."""
+        return replace(self, chat=True)
+
     def events(self, response_id: str, new_id: Callable[[], str]) -> Events:
         """Return everything the stream says, ``response.created`` first."""
         response = {"id": response_id, "object": "response", "status": "in_progress", "output": []}
+        if self.model is not None:
+            response["model"] = self.model
         events: Events = [{"type": "response.created", "response": response}]
         for index, part in enumerate(self.parts):
             events += part(new_id(), index)
@@ -102,7 +118,7 @@ class Answer:
             events.append(self.last)
         elif self.ending != "nothing":
             events.append(_completed(response, self.usage))
-        return events
+        return _as_chunks(events) if self.chat else events
 
 
 def say(text: str, *, deltas: int = 1, phase: str | None = None) -> Answer:
@@ -235,3 +251,65 @@ def _completed(response: Mapping[str, Any], usage: Mapping[str, int]) -> dict[st
         "type": "response.completed",
         "response": {**response, "status": "completed", "usage": counts},
     }
+
+
+def _as_chunks(events: Events) -> Events:  # noqa: C901 - one table
+    """Tell the same as Chat Completions does: an unnamed object for each piece, then `[DONE]`."""
+    chunks: Events = []
+    calls = 0
+    for event in events:
+        if isinstance(event, bytes):
+            chunks.append(event)
+            continue
+        item = event.get("item") or {}
+        match event["type"]:
+            case "response.output_text.delta":
+                chunks.append(_chunk({"content": event["delta"]}))
+            case "response.reasoning_text.delta":
+                chunks.append(_chunk({"reasoning_content": event["delta"]}))
+            case "response.output_item.added" if item["type"] == "function_call":
+                function = {"name": item["name"], "arguments": ""}
+                first = {"index": calls, "id": item["call_id"], "type": "function"}
+                chunks.append(_chunk({"tool_calls": [{**first, "function": function}]}))
+            case "response.function_call_arguments.delta":
+                text = event["delta"]
+                for piece in (text[: len(text) // 2], text[len(text) // 2 :]):
+                    call = {"index": calls, "function": {"arguments": piece}}
+                    chunks.append(_chunk({"tool_calls": [call]}))
+                calls += 1
+            case "response.completed":
+                chunks += _last_chunks(
+                    event["response"]["usage"], "tool_calls" if calls else "stop"
+                )
+            case "response.incomplete":
+                chunks.append(_chunk({}, "length"))
+            case "response.failed":
+                chunks.append(_data({"error": event["response"]["error"]}))
+            case _:
+                pass
+    return chunks
+
+
+def _last_chunks(usage: Mapping[str, Any], finish: str) -> Events:
+    counts = {
+        "prompt_tokens": usage["input_tokens"],
+        "prompt_tokens_details": usage["input_tokens_details"],
+        "completion_tokens": usage["output_tokens"],
+        "completion_tokens_details": usage["output_tokens_details"],
+        "total_tokens": usage["total_tokens"],
+    }
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "fake-model"}
+    return [
+        _chunk({}, finish),
+        _data({**head, "choices": [], "usage": counts}),
+        b"data: [DONE]\n\n",
+    ]
+
+
+def _chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "fake-model"}
+    return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def _data(value: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value).encode() + b"\n\n"

@@ -187,6 +187,12 @@ class FakeModel:
         if request.method == "GET" and path == "/v1/models":
             data = [{"id": name, "object": "model"} for name in self._models]
             return status(200, {"object": "list", "data": data})
+        if request.method == "POST" and path == "/v1/chat/completions":
+            body = json.loads(request.body)
+            self.requests.append(body)
+            self.headers.append(request.headers)
+            self._announce_change()
+            return self._answer_to(body).as_chat()
         if request.method != "POST" or path != "/v1/responses":
             return status(404, f"the fake model does not know {request.method} {path}")
         body = json.loads(request.body)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from codex_jupyter.errors import ConfigError
 from codex_jupyter.model.client import ResponsesClient, ResponsesEndpoint
 from codex_jupyter.model.interface import ModelCapabilities, ModelClient
 from codex_jupyter.model.offline import OfflineModel
@@ -53,10 +54,18 @@ def _endpoint(provider: Provider, environment: Mapping[str, str]) -> ResponsesEn
     for name, variable in provider.env_http_headers.items():
         if value := environment.get(variable):
             headers[name] = value
+    key, missing = None, None
+    try:
+        key = provider.api_key(environment)
+    except ConfigError as error:
+        missing = error
     return ResponsesEndpoint(
         name=provider.name,
         base_url=provider.base_url or "",
-        api_key=provider.api_key(environment),
+        wire_api=provider.wire_api,
+        api_key=key,
+        keyring_names=tuple(name for name in (provider.id, provider.env_key) if name),
+        missing_key=missing,
         api_key_name=provider.env_key or "",
         headers=headers,
         query_params=provider.query_params,

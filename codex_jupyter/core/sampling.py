@@ -11,7 +11,14 @@ from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ItemId, new_item_id
 from codex_jupyter.model.interface import ModelClient, ModelEvent, ModelRequest
 from codex_jupyter.model.retry import RetryPolicy
-from codex_jupyter.protocol.events import DeltaKind, ErrorNoted, EventMsg, SummaryPartAdded
+from codex_jupyter.protocol.events import (
+    DeltaKind,
+    ErrorNoted,
+    EventMsg,
+    ModelRerouted,
+    RateLimitsUpdated,
+    SummaryPartAdded,
+)
 
 __all__ = ["Sampled", "Sampler", "SamplingHost"]
 
@@ -81,6 +88,7 @@ class Sampler:
         self._host = host
         self._client = client
         self._retry = retry
+        self._asked_model = ""
         self._open: Json | None = None
         self._open_id = ItemId("")
         self._parts: dict[tuple[DeltaKind, int], list[str]] = {}
@@ -95,6 +103,7 @@ class Sampler:
             RolloutError: Something could not be stored.
         """
         attempt = 0
+        self._asked_model = request.model
         while True:
             sampled = Sampled()
             try:
@@ -167,6 +176,10 @@ class Sampler:
 
     async def _take_other(self, kind: str, event: ModelEvent, sampled: Sampled) -> None:
         match kind:
+            case "codex.rate_limits":
+                self._host.publish(RateLimitsUpdated(event["rate_limits"]))
+            case "codex.server_model":
+                self._host.publish(ModelRerouted(self._asked_model, event["model"]))
             case "response.output_item.added":
                 if event["item"].get("type") in ("message", "reasoning"):
                     self._begin(event["item"])

@@ -366,6 +366,20 @@ class ThreadManager:
         ]
         return {"data": data, "nextCursor": page.next_cursor}
 
+    async def models(self) -> tuple[Sequence[str], str, bool]:
+        """Return the models of the configured provider, the one in use, and whether they reason.
+
+        The one in use comes first, also where the provider does not list it.
+
+        Raises:
+            ModelError: The provider does not say.
+            ConfigError: The provider needs something, or no model is stated.
+        """
+        client = self._clients.client(self.settings.provider)
+        used = self.settings.require_model()
+        names = dict.fromkeys([used, *await client.list_models()])
+        return tuple(names), used, client.capabilities.reasoning
+
     async def close_all(self) -> None:
         """End all turns, close all rollouts, stop all providers. Sessions close side by side."""
         sessions, self._sessions = self._sessions, {}

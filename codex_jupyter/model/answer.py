@@ -9,6 +9,8 @@ import anyio
 from codex_jupyter.errors import ModelError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.model import failures
+from codex_jupyter.model.chat_answer import ChatTranslator
+from codex_jupyter.model.header_notices import header_notices, rerouted
 from codex_jupyter.model.interface import ModelEvent
 from codex_jupyter.model.sse import SseDecoder, SseError, looks_like_sse
 
@@ -29,7 +31,7 @@ class EventBatches:
     Ends after ``response.completed``. A `ModelError` is final: every later step raises it again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a stream is read with
         self,
         answer: "HttpAnswer",
         *,
@@ -37,6 +39,8 @@ class EventBatches:
         idle_timeout: float,
         redact: Callable[[str], str],
         closing: CancelToken,
+        model: str = "",
+        translator: ChatTranslator | None = None,
     ) -> None:
         """Take over reading from ``answer``; closing it stays with the caller.
 
@@ -46,12 +50,17 @@ class EventBatches:
             idle_timeout: Seconds a step waits for an event.
             redact: Takes secrets out of what the server wrote.
             closing: Ends every wait when the client is closed.
+            model: The one that was asked.
+            translator: Of an answer of Chat Completions.
         """
         self._answer = answer
         self._url = url
         self._idle_timeout = idle_timeout
         self._redact = redact
         self._closing = closing
+        self._model = model
+        self._translator = translator
+        self._notices = header_notices(answer.headers)
         self._decoder = SseDecoder()
         self._has_started = False
         self._is_complete = False
@@ -66,11 +75,33 @@ class EventBatches:
             raise StopAsyncIteration
         if self._failure is None:
             try:
-                if events := self._up_to_the_end(await self._read_events()):
+                if events := self._up_to_the_end(await self._next_events()):
                     return events
             except ModelError as error:
                 self._failure = error
         raise self._failure or failures.closed_early()
+
+    async def _next_events(self) -> list[ModelEvent]:
+        """Wait for events, in the shape of the Responses API; none at the end of the body."""
+        events: list[ModelEvent] = []
+        while not events:
+            read = await self._read_events()
+            events = read
+            if self._translator is not None:
+                # Some chunks say nothing; the end of the body says what was still open.
+                events = self._translator.feed(read) if read else self._translator.end()
+            if not read:
+                break
+        if events and (notices := self._with_notices(events[0])):
+            return [*notices, *events]
+        return events
+
+    def _with_notices(self, first: ModelEvent) -> list[ModelEvent]:
+        """Return, once, what headers and the first event tell beside the answer."""
+        notices, self._notices = self._notices, []
+        if first["type"] == "response.created" and (other := rerouted(self._model, first)):
+            notices.append(other)
+        return notices
 
     async def _read_events(self) -> list[ModelEvent]:
         """Wait for events; none at the end of the body."""

@@ -3,12 +3,12 @@
 import importlib
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import anyio
@@ -19,7 +19,11 @@ from codex_jupyter.errors import ConfigError, ModelError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.model import failures
 from codex_jupyter.model.answer import EventBatches
+from codex_jupyter.model.chat_answer import ChatTranslator
+from codex_jupyter.model.chat_request import chat_body
+from codex_jupyter.model.discovery import model_names
 from codex_jupyter.model.interface import ModelCapabilities, ModelEvent, ModelRequest
+from codex_jupyter.model.keys import key_from_keyring
 from codex_jupyter.model.request_body import encode_body, request_body
 from codex_jupyter.model.retry import RetryPolicy
 
@@ -34,6 +38,12 @@ PATIENCE: Final = 5.0
 REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_TIMEOUT: Final = 5.0
 """How much of the body of a refusal is read, and for how many seconds."""
+
+LIST_LIMIT: Final = 3.0
+"""Seconds a server gets to say which models it has."""
+
+_DOORS: Final = ("/responses", "/chat/completions")
+"""What people copy along with the address."""
 
 MIN_SECRET_CHARS: Final = 6
 """Header values shorter than this are too common to be cut out of messages."""
@@ -56,6 +66,15 @@ class ResponsesEndpoint:
     request_max_retries: int = 4
     retry_base_delay: float = 0.2
     """Seconds before a request is sent for the second time."""
+
+    wire_api: Literal["responses", "chat"] = "responses"
+    """Chat Completions is for servers that have nothing else."""
+
+    keyring_names: Sequence[str] = ()
+    """Where the keyring may have the key, if ``api_key`` is not known."""
+
+    missing_key: ConfigError | None = field(default=None, repr=False)
+    """Raised by the first request if the keyring has no key either."""
 
     stream_idle_timeout: float = 300.0
     """Seconds without an event after which a stream is given up; also for the first one."""
@@ -82,7 +101,9 @@ class ResponsesClient:
 
     def __init__(self, endpoint: ResponsesEndpoint) -> None:
         self._endpoint = endpoint
-        self._url = _responses_url(endpoint)
+        self._is_chat = endpoint.wire_api == "chat"
+        self._url = _url(endpoint, "/chat/completions" if self._is_chat else "/responses")
+        self._key = (endpoint.api_key or "").strip()
         self._shown_url = _without_credentials(self._url)
         self._redact = partial(failures.redacted, secrets=_secrets(endpoint))
         self._retry = RetryPolicy(endpoint.request_max_retries, endpoint.retry_base_delay)
@@ -92,7 +113,26 @@ class ResponsesClient:
     @property
     def capabilities(self) -> ModelCapabilities:
         """What may be asked of this provider."""
-        return self._endpoint.capabilities
+        capabilities = self._endpoint.capabilities
+        return replace(capabilities, freeform_tools=False) if self._is_chat else capabilities
+
+    async def list_models(self, limit: float = LIST_LIMIT) -> list[str]:
+        """Return the names of the models the server offers, at most `MAX_MODELS` of them.
+
+        Raises:
+            ModelError: It does not say, within ``limit`` seconds.
+            ConfigError: There is no key.
+        """
+        await self._find_key()
+        from codex_jupyter.model.http import fetch_json  # noqa: PLC0415 - heavy
+
+        url = _url(self._endpoint, "/models")
+        try:
+            listed = await fetch_json(url, limit, headers=self._headers({}))
+        except failures.TransportError as error:
+            reason = self._redact(str(error))
+            raise failures.unreachable(_without_credentials(url), reason) from None
+        return list(model_names(listed))
 
     @asynccontextmanager
     async def stream(
@@ -108,8 +148,13 @@ class ResponsesClient:
         Raises:
             ModelError: From entering or from any step.
         """
-        body = encode_body(request_body(request, self._endpoint.capabilities))
-        answer = await self._send_until_accepted(body, self._headers(request))
+        make_body = chat_body if self._is_chat else request_body
+        body = encode_body(make_body(request, self.capabilities))
+        await self._find_key()
+        try:
+            answer = await self._send_until_accepted(body, self._headers(request.headers))
+        except ModelError as error:
+            raise await self._explained(error, request.model) from None
         with answer:
             yield EventBatches(
                 answer,
@@ -117,7 +162,33 @@ class ResponsesClient:
                 idle_timeout=self._endpoint.stream_idle_timeout,
                 redact=self._redact,
                 closing=self._closing,
+                model=request.model,
+                translator=ChatTranslator() if self._is_chat else None,
             )
+
+    async def _explained(self, error: ModelError, model: str) -> ModelError:
+        """Say what the server offers, where it does not know the model or the address."""
+        if not failures.is_not_found(error):
+            return error
+        names: list[str] = []
+        with suppress(ModelError):
+            names = await self.list_models()
+        return failures.with_offer(error, model, names, is_chat=self._is_chat)
+
+    async def _find_key(self) -> None:
+        """Look in the keyring once, if the key is needed and not known.
+
+        Raises:
+            ConfigError: It is not there either.
+        """
+        if self._key or self._endpoint.missing_key is None:
+            return
+        found = await key_from_keyring(self._endpoint.keyring_names)
+        if found is None:
+            raise self._endpoint.missing_key
+        self._key = found
+        secrets = _secrets(self._endpoint) | {found}
+        self._redact = partial(failures.redacted, secrets=secrets)
 
     async def aclose(self) -> None:
         """Close all connections. Requests and streams under way end with a `ModelError`."""
@@ -187,11 +258,11 @@ class ResponsesClient:
                 headers=answer.headers,
                 body=self._redact(text),
                 received_at=time.time(),
-                key_name=key_name if self._endpoint.api_key else "",
+                key_name=key_name if self._key else "",
             )
         )
 
-    def _headers(self, request: ModelRequest) -> dict[str, str]:
+    def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         headers = {
             "accept": "text/event-stream",
             # Compression would hold deltas back until a block is full.
@@ -199,19 +270,19 @@ class ResponsesClient:
             "content-type": "application/json",
             "user-agent": f"codex-jupyter/{__version__}",
         }
-        if key := (self._endpoint.api_key or "").strip():
-            headers["authorization"] = f"Bearer {key}"
-        for extra in (self._endpoint.headers, request.headers):
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        for extra in (self._endpoint.headers, more):
             headers |= {name.lower(): value for name, value in extra.items()}
         return headers
 
 
-def _responses_url(endpoint: ResponsesEndpoint) -> str:
+def _url(endpoint: ResponsesEndpoint, door: str) -> str:
     parts = _split(endpoint)
     path = parts.path.rstrip("/")
-    if not path.endswith("/responses"):
-        path += "/responses"
-    return urlunsplit(parts._replace(path=path, fragment=""))
+    for known in _DOORS:
+        path = path.removesuffix(known)
+    return urlunsplit(parts._replace(path=path + door, fragment=""))
 
 
 def _split(endpoint: ResponsesEndpoint) -> SplitResult:

@@ -3,7 +3,7 @@
 The sentences are the ones clients of Codex match on; ``details`` says what a user can do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -31,6 +31,10 @@ __all__ = [
     "unreachable",
     "unusable",
 ]
+
+_UNKNOWN_WORDS: Final = ("not found", "does not exist", "not_found", "unknown model", "no such")
+_SHOWN_NAMES: Final = 20
+"""Models named in an error; a person picks one of them."""
 
 BODY_CHARS: Final = 1000
 """How much of a server's answer an error repeats."""
@@ -232,6 +236,41 @@ def is_request_level(error: ModelError) -> bool:
     return error.retryable and error.info in (
         "internalServerError",
         _info("httpConnectionFailed", None),
+    )
+
+
+def is_not_found(error: ModelError) -> bool:
+    """Tell whether the server does not know the address, or the model."""
+    text = str(error).lower()
+    is_model = "model" in text and any(word in text for word in _UNKNOWN_WORDS)
+    return error.info == _info("httpConnectionFailed", 404) or is_model
+
+
+def with_offer(error: ModelError, model: str, names: Sequence[str], *, is_chat: bool) -> ModelError:
+    """Return the error with what the server offers, as far as it has told.
+
+    Args:
+        error: One of `is_not_found`.
+        model: What was asked for.
+        names: Names of models; empty if it did not tell.
+        is_chat: Whether it was asked for Chat Completions.
+    """
+    advice = [error.details] if error.details else []
+    if names and model not in names:
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        offered = ", ".join(names[:_SHOWN_NAMES])
+        advice = [f"The server does not offer the model `{model}`. It offers: {offered}{more}."]
+    elif names and not is_chat:
+        advice = [
+            f"The server has the model `{model}` but no Responses API there. If it only speaks "
+            'Chat Completions, set wire_api = "chat" in its table of model_providers.'
+        ]
+    return ModelError(
+        str(error),
+        info=error.info,
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        details=" ".join(advice) or None,
     )
 
 

@@ -6,6 +6,7 @@ Importing it costs about 0.3 s of CPU, so nobody imports it while something star
 
 import ipaddress
 import os
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import SimpleNamespace, TracebackType
@@ -17,8 +18,11 @@ import aiohttp
 from pydantic_core import from_json
 
 from codex_jupyter.model.failures import TransportError
+from codex_jupyter.settings import environment
 
 __all__ = ["HttpAnswer", "HttpConnections", "fetch_json"]
+
+_CA_VARIABLES: Final = ("CODEX_CA_CERTIFICATE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 CONNECT_TIMEOUT: Final = 15.0
 """Seconds to find the host, connect and agree on TLS."""
@@ -76,6 +80,7 @@ class HttpConnections:
     def __init__(self, url: str) -> None:
         self._url = url
         self._proxy = _proxy_for(url)
+        self._tls = _tls() if url.startswith("https:") else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -123,6 +128,7 @@ class HttpConnections:
                 headers=headers,
                 params=params,
                 proxy=self._proxy,
+                ssl=self._tls,
                 allow_redirects=False,
                 trace_request_ctx=connection,
             )
@@ -142,7 +148,12 @@ class HttpConnections:
         await self._session.close()
 
 
-async def fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - shape of a probe
+async def fetch_json(
+    url: str,
+    timeout: float,  # noqa: ASYNC109 - shape of a probe
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
     """GET ``url`` on a connection of its own and return the decoded body.
 
     Redirects are not followed. Cancelling closes the connection.
@@ -150,6 +161,7 @@ async def fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - shape
     Args:
         url: Of any host; proxies as for `HttpConnections`.
         timeout: Seconds for all of it.
+        headers: Sent along.
 
     Raises:
         TransportError: No answer in time, another status than 200, a body longer than
@@ -157,10 +169,12 @@ async def fetch_json(url: str, timeout: float) -> Any:  # noqa: ASYNC109 - shape
     """
     limits = aiohttp.ClientTimeout(total=timeout)
     async with aiohttp.ClientSession(
-        timeout=limits, cookie_jar=aiohttp.DummyCookieJar()
+        timeout=limits, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
     ) as session:
         try:
-            async with session.get(url, proxy=_proxy_for(url), allow_redirects=False) as response:
+            async with session.get(
+                url, proxy=_proxy_for(url), allow_redirects=False, ssl=_tls()
+            ) as response:
                 if response.status != HTTPStatus.OK:
                     raise TransportError(f"{url} answered {response.status}")
                 body = bytearray()
@@ -193,6 +207,28 @@ def _reason(error: Exception) -> str:
         # The library's sentence repeats the address and what asyncio was doing.
         return os.strerror(error.errno or 0)
     return str(error) or type(error).__name__
+
+
+def _tls() -> ssl.SSLContext | bool:
+    """Return how servers are believed: by what the system trusts, and a stated file beside it.
+
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace the system's trust; OpenSSL reads them itself.
+    """
+    environ = environment.snapshot()
+    stated = next((environ[name] for name in _CA_VARIABLES if environ.get(name)), None)
+    if stated is None:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(
+            cafile=None if os.path.isdir(stated) else stated,  # noqa: PTH112
+            capath=stated if os.path.isdir(stated) else None,  # noqa: PTH112
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise TransportError(
+            f"the certificates in {stated} cannot be read: {error}", hopeless=True
+        ) from None
+    return context
 
 
 def _proxy_for(url: str) -> str | None:

@@ -70,6 +70,14 @@ class ModelClient(Protocol):
         """
         ...
 
+    async def list_models(self) -> list[str]:
+        """Return the names of the models that can be asked for.
+
+        Raises:
+            ModelError: The provider does not say.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close pooled connections and stop what the provider started."""
         ...

@@ -94,6 +94,10 @@ class LocalModel:
                 raise await self._explained(error, engine) from None
             yield _Batches(batches, lambda error: self._explained(error, engine))
 
+    async def list_models(self) -> list[str]:
+        """Return the one model there is."""
+        return ["local"]
+
     async def aclose(self) -> None:
         """Stop the engine. Requests under way end with a `ModelError`, later ones get it too."""
         self._is_closed = True

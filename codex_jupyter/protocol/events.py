@@ -14,7 +14,9 @@ __all__ = [
     "EventMsg",
     "ItemCompleted",
     "ItemStarted",
+    "ModelRerouted",
     "PlanUpdated",
+    "RateLimitsUpdated",
     "RequestOpened",
     "RequestResolved",
     "SettingsChanged",
@@ -170,6 +172,21 @@ class ThreadMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimitsUpdated:
+    """How much of the provider's limits is used, in wire shape."""
+
+    limits: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRerouted:
+    """The provider answers with another model than the one that was asked."""
+
+    from_model: str
+    to_model: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOpened:
     """A question waits for an answer; ``params`` are the members that travel."""
 
@@ -203,6 +220,8 @@ EventMsg = (
     | ErrorNoted
     | Warned
     | ContextCompacted
+    | ModelRerouted
+    | RateLimitsUpdated
     | ThreadNamed
     | ThreadReverted
     | SettingsChanged

@@ -175,6 +175,27 @@ class ContextCompacted(_OfTurn):
     """The model's memory was replaced by a summary; the item `contextCompaction` tells it too."""
 
 
+class RateLimits(WireModel):
+    """How much of the provider's limits this key has used."""
+
+    primary: dict[str, Any] | None = None
+    secondary: dict[str, Any] | None = None
+
+
+class RateLimitsUpdated(WireModel):
+    """Told to the subscribers of a thread after an answer whose headers tell it."""
+
+    rate_limits: RateLimits
+
+
+class ModelRerouted(_OfTurn):
+    """The provider answers with another model than the one that was asked."""
+
+    from_model: str
+    to_model: str
+    reason: str
+
+
 class ErrorNotice(_OfTurn):
     """Something went wrong; with ``willRetry`` the turn goes on."""
 
@@ -201,6 +222,8 @@ class ConfigWarned(WireModel):
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
+    "account/rateLimits/updated": RateLimitsUpdated,
+    "model/rerouted": ModelRerouted,
     "thread/closed": OfThread,
     "thread/archived": OfThread,
     "thread/unarchived": OfThread,

@@ -7,6 +7,7 @@ from pydantic import Field
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.protocol.model_requests import MODEL_REQUESTS
 from codex_jupyter.protocol.notebook_requests import NOTEBOOK_REQUESTS
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
@@ -331,6 +332,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **THREAD_REQUESTS,
     **HISTORY_REQUESTS,
     **NOTEBOOK_REQUESTS,
+    **MODEL_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

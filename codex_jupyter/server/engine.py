@@ -17,6 +17,7 @@ from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
+from codex_jupyter.server.model_handlers import ModelHandlers
 from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.rights import Rights
@@ -52,9 +53,15 @@ class Engine:
         pages = PageHandlers(self.threads, self.subscriptions, self.watches)
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
         history = HistoryHandlers(self.threads)
-        books = NotebookHandlers(self.subscriptions)
         self.handlers = Handlers(
-            self.threads, self.subscriptions, self.kernels, pages, whole, history, books
+            self.threads,
+            self.subscriptions,
+            self.kernels,
+            pages,
+            whole,
+            history,
+            NotebookHandlers(self.subscriptions),
+            ModelHandlers(self.threads),
         )
 
     async def run(self, started: anyio.Event) -> None:

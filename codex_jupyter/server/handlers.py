@@ -1,7 +1,7 @@
 """Each method of the protocol as one thin coroutine."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
 
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.threads import ThreadManager
@@ -22,14 +22,10 @@ from codex_jupyter.protocol.requests import (
 )
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
-from codex_jupyter.server.history_handlers import HistoryHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns
-from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
-from codex_jupyter.server.thread_handlers import ThreadHandlers
 
 __all__ = ["Handlers"]
 
@@ -37,6 +33,13 @@ Json = dict[str, Any]
 
 MAX_INPUT_CHARS: Final = 1_048_576
 """Characters of text in one input (0.107 and 0.169 alike)."""
+
+
+class MethodTable(Protocol):
+    """Some methods, by name."""
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[Connection, Any], Awaitable[Any]]]: ...
 
 
 class Handlers:
@@ -47,7 +50,7 @@ class Handlers:
         threads: ThreadManager,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
-        *others: HistoryHandlers | NotebookHandlers | PageHandlers | ThreadHandlers,
+        *others: MethodTable,
     ) -> None:
         self._threads = threads
         self._subscriptions = subscriptions

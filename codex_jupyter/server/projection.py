@@ -9,7 +9,9 @@ from codex_jupyter.protocol.events import (
     Event,
     ItemCompleted,
     ItemStarted,
+    ModelRerouted,
     PlanUpdated,
+    RateLimitsUpdated,
     RequestOpened,
     RequestResolved,
     SettingsChanged,
@@ -98,6 +100,11 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
             return "error", {**turn, "willRetry": will_retry, "error": error}
         case Warned(message):
             return "warning", {**thread, "message": message}
+        case RateLimitsUpdated(limits):
+            return "account/rateLimits/updated", {"rateLimits": limits}
+        case ModelRerouted(from_model, to_model):
+            params = {**turn, "fromModel": from_model, "toModel": to_model, "reason": "provider"}
+            return "model/rerouted", params
         case ContextCompacted():
             return "thread/compacted", turn
         case ThreadNamed(name):

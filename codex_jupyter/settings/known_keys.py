@@ -72,15 +72,7 @@ _PROVIDER = Table(
     keys={
         "name": _NAME,
         "base_url": Key("string", form="address"),
-        "wire_api": Key(
-            "string",
-            allowed=("responses",),
-            advice={
-                "chat": "only the Responses API is spoken here. Ollama, LM Studio, vLLM and "
-                "llama.cpp serve it under the same address, so write `responses`; before a server "
-                "that has Chat Completions only, put a gateway that offers /v1/responses"
-            },
-        ),
+        "wire_api": Key("string", allowed=("responses", "chat")),
         "env_key": Key("string", form="variable"),
         "env_key_instructions": Key("string"),
         "experimental_bearer_token": Key("string", minimum=1),

@@ -47,7 +47,9 @@ class Provider:
     Not in the text form, because users write passwords into addresses.
     """
 
-    wire_api: Literal["responses"] = "responses"
+    wire_api: Literal["responses", "chat"] = "responses"
+    """Chat Completions is for servers that have nothing else."""
+
     env_key: str | None = None
     """Variable that holds the key; if stated, requests need it."""
 
@@ -95,6 +97,7 @@ class Provider:
 
 _COPIED = (
     "name",
+    "wire_api",
     "env_key",
     "env_key_instructions",
     "http_headers",

@@ -269,10 +269,14 @@ def write_config(home: Path, base_url: str, *lines: str, **provider: Any) -> Non
                 "[model_providers.fake]",
                 'name = "Fake"',
                 f'base_url = "{base_url}"',
-                *(f"{name} = {str(value).lower()}" for name, value in patience.items()),
+                *(f"{name} = {_toml(value)}" for name, value in patience.items()),
             ]
         )
     )
+
+
+def _toml(value: Any) -> str:
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -152,13 +152,6 @@ def test_a_wrong_value_is_refused_with_line_key_and_what_is_allowed(
     assert problem in str(error)
 
 
-def test_chat_completions_are_refused_with_a_way_out() -> None:
-    error = refusal('[model_providers.x]\nwire_api = "chat"\n')
-    assert (error.line, error.key) == (2, "model_providers.x.wire_api")
-    assert "only the Responses API is spoken here" in str(error)
-    assert "gateway" in str(error)
-
-
 def test_a_key_pasted_where_its_variable_belongs_is_not_repeated() -> None:
     error = refusal('[model_providers.x]\nenv_key = "sk-canary-1234"\n')
     assert "the name of an environment variable, not the key itself" in str(error)

@@ -65,6 +65,10 @@ class OfflineModel:
         """
         return self._answer(request)
 
+    async def list_models(self) -> list[str]:
+        """Return the one model there is."""
+        return ["offline"]
+
     async def aclose(self) -> None:
         """Do nothing: there is nothing open between requests."""
 
