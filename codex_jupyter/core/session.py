@@ -39,11 +39,13 @@ from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.tools.apply_patch import recover_workspace
 from codex_jupyter.tools.dynamic import DynamicTool
+from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
 from codex_jupyter.tools.patch_tool import PatchTool
 from codex_jupyter.tools.plan import PlanTool
 from codex_jupyter.tools.questions import QuestionTool
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.shell_tool import ShellTool
+from codex_jupyter.tools.terminals import Terminals
 
 __all__ = ["BUILTIN_TOOLS", "Accepted", "Session"]
 
@@ -52,7 +54,14 @@ Json = dict[str, Any]
 _QUEUED_TURNS: Final = 8
 """Accepted turns that wait for the worker; acceptance allows one at a time, so it never fills."""
 
-BUILTIN_TOOLS: Final = ("shell_command", "apply_patch", "update_plan", "request_user_input")
+BUILTIN_TOOLS: Final = (
+    "shell_command",
+    "exec_command",
+    "write_stdin",
+    "apply_patch",
+    "update_plan",
+    "request_user_input",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +113,15 @@ class Session:
         self._undo = UndoStack()
         self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
+        self.terminals = Terminals(self.state)
         self._tools = ToolRegistry.of(
             [
                 ShellTool(),
                 PatchTool(),
                 PlanTool(),
                 QuestionTool(),
+                ExecCommandTool(self.terminals),
+                WriteStdinTool(self.terminals),
                 *(DynamicTool(spec) for spec in dynamic_tools),
             ]
         )
@@ -122,7 +134,7 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs and nothing is being changed."""
-        return self._active is None and not self._editing.locked()
+        return self._active is None and not self._editing.locked() and not self.terminals.live
 
     @property
     def path(self) -> Path | None:
@@ -361,10 +373,18 @@ class Session:
         return stored
 
     async def run(self) -> None:
-        """Run accepted turns, one after the other, until `aclose`."""
-        async with self._work_out:
+        """Run accepted turns, one after the other, and what outlives them, until `aclose`."""
+        async with anyio.create_task_group() as tasks, self._work_out:
+            self.terminals.own(tasks)
             async for turn in self._work_out:
-                await TurnRun(turn, self.state, self._tools, self._client_for, self._leave).run()
+                await TurnRun(
+                    turn,
+                    self.state,
+                    self._tools,
+                    self._client_for,
+                    self._leave,
+                    self.terminals,
+                ).run()
 
     async def aclose(self) -> None:
         """Interrupt what runs, wait for its end, and close the rollout."""
@@ -373,6 +393,8 @@ class Session:
             with anyio.move_on_after(END_LIMIT):
                 await active.ended.wait()
         self._work_in.close()
+        with anyio.move_on_after(END_LIMIT):
+            await self.terminals.aclose()
         if self.state.recorder is not None:
             await self.state.recorder.aclose()
 

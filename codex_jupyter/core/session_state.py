@@ -1,5 +1,6 @@
 """What a session and its turns share: memory, events, records, open questions."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from codex_jupyter.core.history import History
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.flow.requests import Answered, AskedRequest, Outcome, Refused, RequestBroker
-from codex_jupyter.ids import ThreadId, TurnId
+from codex_jupyter.ids import ItemId, ThreadId, TurnId
 from codex_jupyter.protocol.events import (
     Event,
     EventMsg,
@@ -23,6 +24,7 @@ from codex_jupyter.protocol.events import (
     RequestOpened,
     RequestResolved,
     StatusChanged,
+    TextDelta,
     TokenUsageUpdated,
     TurnCompleted,
 )
@@ -35,6 +37,7 @@ from codex_jupyter.tools.policy import SessionApprovals
 __all__ = ["SessionState"]
 
 Json = dict[str, Any]
+_log = logging.getLogger(__name__)
 Publish = Callable[[Event], None]
 
 _WRITE_LIMIT: Final = 30.0
@@ -130,6 +133,28 @@ class SessionState:
                 f"{self.recorder.path} did not take a record within {_WRITE_LIMIT:.0f} s; "
                 "check the disk"
             ) from None
+
+    def terminal_output(self, turn_id: TurnId, item_id: ItemId, text: str) -> None:
+        """Announce what a command printed that may outlive its turn."""
+        self.emit(TextDelta("commandOutput", item_id, text), turn_id)
+
+    async def terminal_done(self, turn_id: TurnId, item: Json) -> None:
+        """Store the item of such a command, then announce that it is final."""
+        final = {**item, "completedAtMs": time.time_ns() // 1_000_000}
+        started = self.started_at(item["id"])
+        if started is not None:
+            final["startedAtMs"] = started
+        payload: Json = {
+            "type": "item_completed",
+            "thread_id": self.thread_id,
+            "turn_id": turn_id,
+            "item": final,
+        }
+        try:
+            await self.record([Record("event_msg", payload)])
+        except RolloutError:
+            _log.exception("the end of command %s could not be stored", item["id"])
+        self.emit(ItemCompleted(final), turn_id)
 
     def set_status(self, status: Json) -> None:
         """Announce what the thread does now, if that is a change."""

@@ -1,6 +1,6 @@
 """The turns of a loaded thread as clients see them, down to the half-streamed item."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from codex_jupyter.ids import TurnId
@@ -80,7 +80,7 @@ class Transcript:
             self._place[msg.item["id"]] = len(self._turns[-1]["items"])
             self._turns[-1]["items"].append(msg.item)
         elif isinstance(msg, ItemCompleted):
-            self._complete(msg.item)
+            self._complete(msg.item, event.turn_id)
         elif isinstance(msg, SummaryPartAdded):
             if (open_item := self._open.get(msg.item_id)) is not None:
                 open_item.parts.setdefault(("summary", msg.index), [])
@@ -89,8 +89,9 @@ class Transcript:
             self._extras = {}
         elif isinstance(msg, TurnCompleted):
             items = [i for i in self._turns[-1]["items"] if not i.get("abandoned")]
+            # Commands may outlive their turn; what they print is still theirs.
+            self._open = {i["id"]: self._open[i["id"]] for i in items if _lasts(i, self._open)}
             self._turns[-1] = {**msg.turn, **self._extras, "items": items}
-            self._open.clear()
             self._place.clear()
         else:
             self._note_extra(msg)
@@ -108,16 +109,17 @@ class Transcript:
 
     def turns(self) -> list[Json]:
         """Return all turns with their items; open items have the text they have so far."""
-        if not self._turns:
-            return []
-        *closed, last = self._turns
-        items = [
+        return [{**turn, "items": self._shown(turn), "itemsView": "full"} for turn in self._turns]
+
+    def _shown(self, turn: Json) -> list[Json]:
+        items: list[Json] = turn["items"]
+        if not self._open and turn is not self._turns[-1]:
+            return items
+        return [
             self._open[item["id"]].joined() if item["id"] in self._open else item
-            for item in last["items"]
+            for item in items
             if not item.get("abandoned")
         ]
-        shown = [*closed, {**last, "items": items}]
-        return [{**turn, "itemsView": "full"} for turn in shown]
 
     def status_of(self, turn_id: TurnId) -> str | None:
         """Return the status of a turn, or ``None`` for one that is not there."""
@@ -127,13 +129,18 @@ class Transcript:
         return None
 
     def open_items(self) -> list[Json]:
-        """Return the items that were started and never completed, with their text so far."""
-        return [entry.joined() for entry in self._open.values()]
+        """Return what was started and not completed, with its text; not what outlives a turn."""
+        return [e.joined() for i, e in self._open.items() if not _lasts({"id": i}, self._open)]
 
-    def _complete(self, item: Json) -> None:
+    def _complete(self, item: Json, turn_id: TurnId | None) -> None:
         self._open.pop(item["id"], None)
-        items = self._turns[-1]["items"]
         place = self._place.pop(item["id"], None)
+        items = self._turns[-1]["items"]
+        if place is None and turn_id is not None:
+            # It outlived its turn, or never was announced.
+            turn = next((turn for turn in self._turns if turn["id"] == turn_id), self._turns[-1])
+            items = turn["items"]
+            place = next((n for n, known in enumerate(items) if known["id"] == item["id"]), None)
         if place is None:
             items.append(item)
         else:
@@ -148,3 +155,9 @@ def _added(before: Json | None, reported: Json) -> Json:
     usage["contextTokens"] = last.get("totalTokens") or 0
     usage["contextWindow"] = reported.get("modelContextWindow") or 0
     return usage
+
+
+def _lasts(item: Json, opened: Mapping[str, _OpenItem]) -> bool:
+    """Whether an open item may go on after its turn: a command of a terminal."""
+    entry = opened.get(item["id"])
+    return entry is not None and entry.item.get("source") == "unifiedExecStartup"

@@ -26,6 +26,7 @@ from codex_jupyter.protocol.events import (
 from codex_jupyter.protocol.ops import Compact, UserShell
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.registry import ToolRegistry
+from codex_jupyter.tools.terminals import Terminals
 
 __all__ = ["END_LIMIT", "TurnRun"]
 
@@ -49,6 +50,7 @@ class TurnRun:
         client_for: Makes or finds the provider's client.
         leave: Called when the end is decided and stored, just before it is announced: from then
             on the session has no active turn.
+        terminals: Of its session; a stop ends them.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class TurnRun:
         tools: ToolRegistry,
         client_for: Callable[[SessionConfig], ModelClient],
         leave: Callable[[Turn], None],
+        terminals: Terminals,
     ) -> None:
         self._turn = turn
         self._state = state
         self._tools = tools
         self._client_for = client_for
         self._leave = leave
+        self._terminals = terminals
 
     async def run(self) -> None:
         """Run the turn; whatever happens it ends once, and the next one can start."""
@@ -145,6 +149,9 @@ class TurnRun:
         status = "interrupted" if interrupted else "failed" if failure else "completed"
         error = wire_error(failure) if failure and not interrupted else None
         duration = round((time.time() - turn.started) * 1000)
+        if interrupted:
+            # What the user stops is stopped: also what the turn, or one before, left running.
+            await self._terminals.end_all()
         end = end_record(turn, status, error, duration, self._state.transcript.extras)
         try:
             with anyio.fail_after(END_LIMIT):

@@ -22,6 +22,7 @@ __all__ = [
     "SettingsChanged",
     "StatusChanged",
     "SummaryPartAdded",
+    "TerminalInteraction",
     "TextDelta",
     "ThreadClosed",
     "ThreadMoved",
@@ -187,6 +188,15 @@ class ModelRerouted:
 
 
 @dataclass(frozen=True, slots=True)
+class TerminalInteraction:
+    """The model typed into a running command."""
+
+    item_id: ItemId
+    process_id: str
+    stdin: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOpened:
     """A question waits for an answer; ``params`` are the members that travel."""
 
@@ -220,6 +230,7 @@ EventMsg = (
     | ErrorNoted
     | Warned
     | ContextCompacted
+    | TerminalInteraction
     | ModelRerouted
     | RateLimitsUpdated
     | ThreadNamed

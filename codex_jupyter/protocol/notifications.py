@@ -196,6 +196,14 @@ class ModelRerouted(_OfTurn):
     reason: str
 
 
+class TerminalInteraction(_OfTurn):
+    """The model typed into a running command."""
+
+    item_id: str
+    process_id: str
+    stdin: str
+
+
 class ErrorNotice(_OfTurn):
     """Something went wrong; with ``willRetry`` the turn goes on."""
 
@@ -244,6 +252,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "item/reasoning/summaryTextDelta": ItemDelta,
     "item/reasoning/textDelta": ItemDelta,
     "item/commandExecution/outputDelta": ItemDelta,
+    "item/commandExecution/terminalInteraction": TerminalInteraction,
     "serverRequest/opened": RequestOpened,
     "serverRequest/resolved": RequestResolved,
     "turn/ops": TurnOps,

@@ -21,6 +21,7 @@ from codex_jupyter.protocol.shapes import (
     ThreadOpened,
     Turn,
 )
+from codex_jupyter.protocol.terminal_requests import TERMINAL_REQUESTS
 from codex_jupyter.protocol.thread_requests import THREAD_REQUESTS
 
 __all__ = [
@@ -333,6 +334,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **HISTORY_REQUESTS,
     **NOTEBOOK_REQUESTS,
     **MODEL_REQUESTS,
+    **TERMINAL_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

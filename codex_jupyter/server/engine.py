@@ -22,6 +22,7 @@ from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.rights import Rights
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.terminal_handlers import TerminalHandlers
 from codex_jupyter.server.thread_handlers import ThreadHandlers
 from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
@@ -62,6 +63,7 @@ class Engine:
             history,
             NotebookHandlers(self.subscriptions),
             ModelHandlers(self.threads),
+            TerminalHandlers(self.threads),
         )
 
     async def run(self, started: anyio.Event) -> None:

@@ -17,6 +17,7 @@ from codex_jupyter.protocol.events import (
     SettingsChanged,
     StatusChanged,
     SummaryPartAdded,
+    TerminalInteraction,
     TextDelta,
     ThreadClosed,
     ThreadMoved,
@@ -105,6 +106,9 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
         case ModelRerouted(from_model, to_model):
             params = {**turn, "fromModel": from_model, "toModel": to_model, "reason": "provider"}
             return "model/rerouted", params
+        case TerminalInteraction(item_id, process_id, stdin):
+            params = {**turn, "itemId": item_id, "processId": process_id, "stdin": stdin}
+            return "item/commandExecution/terminalInteraction", params
         case ContextCompacted():
             return "thread/compacted", turn
         case ThreadNamed(name):

@@ -1,9 +1,15 @@
 """Processes of one command: started as a group of their own, and ended together."""
 
+import errno
+import fcntl
 import os
+import pty
 import secrets
 import signal
+import struct
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +33,13 @@ GRACE = 0.4
 END_LIMIT = 3.0
 """Seconds `ProcessGroup.end` may take before it gives up on processes that cannot be killed."""
 
+_TAKE_TERMINAL = (
+    "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);"
+    "os.execvp(sys.argv[1],sys.argv[1:])"
+)
+"""Makes the terminal the session's own, so that control characters send signals. The new session
+is made by then, and Popen has no place for this that is safe beside threads."""
+
 _POLL = 0.01
 _SWEEP_ROUNDS = 100
 _SWEEP_PAUSE = 0.005
@@ -48,8 +61,17 @@ class ProcessGroup:
     processes; `end` does.
     """
 
-    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], tty: bool = False
+    ) -> None:
         """Start the command.
+
+        Args:
+            argv: The program and its arguments.
+            cwd: Where it runs.
+            env: The whole environment.
+            tty: Whether it gets a terminal of 80 by 24 characters, which `write` types into,
+                instead of a pipe and the null device.
 
         Raises:
             OSError: The program or ``cwd`` is missing, is not executable, or no process, pipe
@@ -57,7 +79,9 @@ class ProcessGroup:
             ValueError: An argument cannot be passed to a program (NUL, lone surrogate).
         """
         self._tag = secrets.token_hex(8)
-        self._output, write_end = os.pipe()
+        self._output, write_end = _open_terminal() if tty else os.pipe()
+        if tty:
+            argv = [sys.executable, "-ISc", _TAKE_TERMINAL, *argv]
         try:
             # Popen starts with vfork: its cost does not grow with the size of this process, and
             # it needs no child watcher, so any thread's event loop will do.
@@ -65,7 +89,7 @@ class ProcessGroup:
                 list(argv),
                 cwd=cwd,
                 env=with_tag(env, self._tag),
-                stdin=subprocess.DEVNULL,
+                stdin=write_end if tty else subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
                 start_new_session=True,
@@ -106,6 +130,23 @@ class ProcessGroup:
             return os.read(self._output, READ_BYTES)
         except BlockingIOError:
             return None
+        except OSError as error:
+            if error.errno == errno.EIO:  # how Linux says that a terminal has no other end
+                return b""
+            raise
+
+    async def write(self, data: bytes) -> None:
+        """Type into the terminal; waits while its buffer is full.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._output, rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._output)
 
     async def wait_exit(self) -> int:
         """Wait for the first process and return its exit code; ``-N`` when signal N ended it.
@@ -163,6 +204,12 @@ class ProcessGroup:
         except (ProcessLookupError, PermissionError):
             # Gone, or every member has changed its user (sudo) and is not ours to end.
             return
+
+
+def _open_terminal() -> tuple[int, int]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    return ours, theirs
 
 
 def kill_tagged(tag: str, *, newer_than: int = 0) -> int:

@@ -1,47 +1,27 @@
 """The `shell_command` tool: one command of the model's, asked for, run, shown."""
 
-import shutil
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
-from codex_jupyter.ids import ItemId
 from codex_jupyter.protocol.events import DeltaKind
 from codex_jupyter.tools.apply_patch import heredoc_patch
-from codex_jupyter.tools.approval import Proposal, Rejected, approve, digest_of
+from codex_jupyter.tools.approval import Rejected, approve
 from codex_jupyter.tools.child_env import child_environment
+from codex_jupyter.tools.command_wish import command_item, command_proposal, read_wish
 from codex_jupyter.tools.patch_tool import run_patch
-from codex_jupyter.tools.read_only import is_dangerous, read_only_argv
 from codex_jupyter.tools.registry import (
     Json,
-    ToolArgumentsError,
     ToolCall,
     ToolContext,
     ToolOutput,
 )
 from codex_jupyter.tools.shell import Command, CommandResult, run_command
-from codex_jupyter.tools.visible import visible
 
 __all__ = ["ShellTool"]
 
-DEFAULT_TIMEOUT: Final = 120.0
-"""Seconds. The original's 10 s is too short for work with data."""
-
-MAX_TIMEOUT: Final = 3600.0
 _OUTPUT: Final[DeltaKind] = "commandOutput"
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    script: str
-    cwd: Path
-    timeout: float
-    justification: str | None
-    argv: tuple[str, ...]
-    read_only: bool
 
 
 class ShellTool:
@@ -86,13 +66,13 @@ class ShellTool:
     async def call(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         """Ask if need be, run, and return exit code and output."""
         arguments = call.arguments()
-        wish = await anyio.to_thread.run_sync(_read_wish, arguments, context.workspace)
+        wish = await anyio.to_thread.run_sync(read_wish, arguments, context.workspace)
         if (patch := heredoc_patch(wish.script)) is not None:
             # Models write patches as commands too; only here are they shown and applied whole.
             return await run_patch(patch.text, wish.cwd / (patch.cd or "."), call, context)
-        item = _item(call.item_id, wish)
+        item = command_item(call.item_id, wish)
         context.start_item(item)
-        verdict = await approve(_proposal(call.item_id, wish), context)
+        verdict = await approve(command_proposal(call.item_id, wish), context)
         if isinstance(verdict, Rejected):
             await context.complete_item({**item, "status": "declined"})
             return ToolOutput(f"exec command not run: {verdict.reason}", success=False)
@@ -110,66 +90,6 @@ class ShellTool:
         await context.complete_item(_finished(item, result, time.monotonic() - started))
         succeeded = result.exit_code == 0 and not result.timed_out and not result.cancelled
         return ToolOutput(result.for_model(context.output_tokens), success=succeeded)
-
-
-def _read_wish(arguments: Json, workspace: Path) -> _Wish:
-    script = arguments.get("command")
-    if isinstance(script, list):
-        raise ToolArgumentsError("`command` must be one string, not a list")
-    if not isinstance(script, str) or not script.strip():
-        raise ToolArgumentsError("`command` must be a non-empty string")
-    workdir = arguments.get("workdir")
-    cwd = (workspace / str(workdir)).absolute() if workdir else workspace
-    timeout_ms = arguments.get("timeout_ms")
-    timeout = DEFAULT_TIMEOUT
-    if isinstance(timeout_ms, int | float) and timeout_ms > 0:
-        timeout = min(float(timeout_ms) / 1000, MAX_TIMEOUT)
-    why = arguments.get("justification")
-    argv = read_only_argv(script, cwd) if cwd == workspace else None
-    return _Wish(
-        script=script,
-        cwd=cwd,
-        timeout=timeout,
-        justification=str(why) if why else None,
-        argv=argv or (shutil.which("bash") or "/bin/sh", "-c", script),
-        read_only=argv is not None,
-    )
-
-
-def _item(item_id: ItemId, wish: _Wish) -> Json:
-    return {
-        "type": "commandExecution",
-        "id": item_id,
-        "command": wish.script,
-        "cwd": str(wish.cwd),
-        "processId": None,
-        "source": "agent",
-        "status": "inProgress",
-        "commandActions": [{"type": "unknown", "command": wish.script}],
-        "aggregatedOutput": None,
-        "exitCode": None,
-        "durationMs": None,
-    }
-
-
-def _proposal(item_id: ItemId, wish: _Wish) -> Proposal:
-    return Proposal(
-        what="this command",
-        method="item/commandExecution/requestApproval",
-        params={
-            "kind": "command",
-            "command": visible(wish.script),
-            "cwd": str(wish.cwd),
-            "reason": wish.justification,
-            "warning": is_dangerous(wish.script),
-            "commandActions": [{"type": "unknown", "command": wish.script}],
-            "availableDecisions": ["accept", "acceptForSession", "decline", "cancel"],
-        },
-        item_id=item_id,
-        digest=digest_of("command", wish.argv, str(wish.cwd), wish.timeout),
-        session_keys=(("command", wish.argv, str(wish.cwd)),),
-        read_only=wish.read_only,
-    )
 
 
 def _finished(item: Json, result: CommandResult, seconds: float) -> Json:
