@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import anyio.abc
 import anyio.to_thread
 
 from codex_jupyter.core.config import SessionConfig
@@ -29,7 +31,13 @@ from codex_jupyter.errors import (
 )
 from codex_jupyter.ids import ThreadId, TurnId, same_turn_id
 from codex_jupyter.model.interface import ModelClient
-from codex_jupyter.protocol.events import Event, SettingsChanged, ThreadNamed, ThreadReverted
+from codex_jupyter.protocol.events import (
+    Event,
+    SettingsChanged,
+    ThreadNamed,
+    ThreadReverted,
+    Warned,
+)
 from codex_jupyter.protocol.items import input_preview
 from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell, UserTurn
 from codex_jupyter.protocol.requests import DynamicToolSpec
@@ -37,9 +45,11 @@ from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
+from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.apply_patch import recover_workspace
 from codex_jupyter.tools.dynamic import DynamicTool
 from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
+from codex_jupyter.tools.mcp import McpServers
 from codex_jupyter.tools.patch_tool import PatchTool
 from codex_jupyter.tools.plan import PlanTool
 from codex_jupyter.tools.questions import QuestionTool
@@ -93,6 +103,7 @@ class Session:
         dynamic_tools: Sequence[DynamicToolSpec] = (),
         ephemeral: bool = False,
         stored: StoredThread | None = None,
+        mcp_servers: Mapping[str, McpServer] | None = None,
     ) -> None:
         self.thread_id = thread_id
         self.config = config
@@ -114,6 +125,7 @@ class Session:
         self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self.terminals = Terminals(self.state)
+        self.mcp = McpServers(mcp_servers or {}, environment)
         self._tools = ToolRegistry.of(
             [
                 ShellTool(),
@@ -380,7 +392,7 @@ class Session:
                 await TurnRun(
                     turn,
                     self.state,
-                    self._tools,
+                    partial(self._tools_for, tasks),
                     self._client_for,
                     self._leave,
                     self.terminals,
@@ -395,8 +407,15 @@ class Session:
         self._work_in.close()
         with anyio.move_on_after(END_LIMIT):
             await self.terminals.aclose()
+        with anyio.move_on_after(END_LIMIT):
+            await self.mcp.aclose()
         if self.state.recorder is not None:
             await self.state.recorder.aclose()
+
+    async def _tools_for(self, tasks: anyio.abc.TaskGroup, turn: Turn) -> ToolRegistry:
+        """Return what a turn may call; MCP servers start at the first one."""
+        found = await self.mcp.tools(tasks, lambda text: turn.publish(Warned(text)))
+        return ToolRegistry.of([*self._tools.tools.values(), *found]) if found else self._tools
 
     def _leave(self, turn: Turn) -> None:
         if self._active is turn:

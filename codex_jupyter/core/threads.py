@@ -425,6 +425,7 @@ class ThreadManager:
             dynamic_tools=dynamic_tools,
             ephemeral=ephemeral,
             stored=stored,
+            mcp_servers=self.settings.mcp_servers,
         )
 
     def _revive(

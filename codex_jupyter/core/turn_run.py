@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -46,7 +46,7 @@ class TurnRun:
     Args:
         turn: Accepted and stored.
         state: Of its session.
-        tools: What the model may call.
+        tools_for: Finds what the model may call, starting what it needs.
         client_for: Makes or finds the provider's client.
         leave: Called when the end is decided and stored, just before it is announced: from then
             on the session has no active turn.
@@ -57,14 +57,14 @@ class TurnRun:
         self,
         turn: Turn,
         state: SessionState,
-        tools: ToolRegistry,
+        tools_for: Callable[[Turn], Awaitable[ToolRegistry]],
         client_for: Callable[[SessionConfig], ModelClient],
         leave: Callable[[Turn], None],
         terminals: Terminals,
     ) -> None:
         self._turn = turn
         self._state = state
-        self._tools = tools
+        self._tools_for = tools_for
         self._client_for = client_for
         self._leave = leave
         self._terminals = terminals
@@ -109,7 +109,10 @@ class TurnRun:
             if isinstance(turn.op, Compact):
                 await turn.compact(client, retry, with_context=False)
             else:
-                await turn.run(client, self._tools, retry)
+                with turn.token.scope() as starting:
+                    tools = await self._tools_for(turn)
+                if not starting.cancelled_caught:
+                    await turn.run(client, tools, retry)
         except ModelError as error:
             if error.info == "contextWindowExceeded":
                 self._state.note_full(turn.config)

@@ -14,6 +14,7 @@ __all__ = [
     "EventMsg",
     "ItemCompleted",
     "ItemStarted",
+    "McpProgress",
     "ModelRerouted",
     "PlanUpdated",
     "RateLimitsUpdated",
@@ -197,6 +198,14 @@ class TerminalInteraction:
 
 
 @dataclass(frozen=True, slots=True)
+class McpProgress:
+    """A tool of an MCP server says how far it is."""
+
+    item_id: ItemId
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOpened:
     """A question waits for an answer; ``params`` are the members that travel."""
 
@@ -230,6 +239,7 @@ EventMsg = (
     | ErrorNoted
     | Warned
     | ContextCompacted
+    | McpProgress
     | TerminalInteraction
     | ModelRerouted
     | RateLimitsUpdated

@@ -15,6 +15,7 @@ __all__ = [
     "FileUpdateChange",
     "ImageInput",
     "LocalImageInput",
+    "McpToolCallItem",
     "MentionInput",
     "PatchKind",
     "ReasoningItem",
@@ -185,6 +186,19 @@ class DynamicToolCallItem(_Timed):
     duration_ms: int | None = None
 
 
+class McpToolCallItem(_Timed):
+    """A call of a tool of an MCP server."""
+
+    type: Literal["mcpToolCall"] = "mcpToolCall"
+    server: str
+    tool: str
+    arguments: Any = None
+    status: ItemStatus
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    duration_ms: int | None = None
+
+
 class ContextCompactionItem(_Timed):
     """The model's memory was replaced by a summary."""
 
@@ -199,6 +213,7 @@ ThreadItem = Annotated[
     | CommandExecutionItem
     | FileChangeItem
     | DynamicToolCallItem
+    | McpToolCallItem
     | ContextCompactionItem,
     Field(discriminator="type"),
 ]

@@ -204,6 +204,13 @@ class TerminalInteraction(_OfTurn):
     stdin: str
 
 
+class McpProgress(_OfTurn):
+    """A tool of an MCP server says how far it is."""
+
+    item_id: str
+    message: str
+
+
 class ErrorNotice(_OfTurn):
     """Something went wrong; with ``willRetry`` the turn goes on."""
 
@@ -252,6 +259,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "item/reasoning/summaryTextDelta": ItemDelta,
     "item/reasoning/textDelta": ItemDelta,
     "item/commandExecution/outputDelta": ItemDelta,
+    "item/mcpToolCall/progress": McpProgress,
     "item/commandExecution/terminalInteraction": TerminalInteraction,
     "serverRequest/opened": RequestOpened,
     "serverRequest/resolved": RequestResolved,

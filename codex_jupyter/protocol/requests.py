@@ -7,6 +7,7 @@ from pydantic import Field
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
 from codex_jupyter.protocol.model_requests import MODEL_REQUESTS
 from codex_jupyter.protocol.notebook_requests import NOTEBOOK_REQUESTS
 from codex_jupyter.protocol.shapes import (
@@ -333,6 +334,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **THREAD_REQUESTS,
     **HISTORY_REQUESTS,
     **NOTEBOOK_REQUESTS,
+    **MCP_REQUESTS,
     **MODEL_REQUESTS,
     **TERMINAL_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),

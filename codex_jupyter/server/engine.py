@@ -17,6 +17,7 @@ from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
+from codex_jupyter.server.mcp_handlers import McpHandlers
 from codex_jupyter.server.model_handlers import ModelHandlers
 from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
@@ -64,6 +65,7 @@ class Engine:
             NotebookHandlers(self.subscriptions),
             ModelHandlers(self.threads),
             TerminalHandlers(self.threads),
+            McpHandlers(self.threads),
         )
 
     async def run(self, started: anyio.Event) -> None:

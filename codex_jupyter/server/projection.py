@@ -9,6 +9,7 @@ from codex_jupyter.protocol.events import (
     Event,
     ItemCompleted,
     ItemStarted,
+    McpProgress,
     ModelRerouted,
     PlanUpdated,
     RateLimitsUpdated,
@@ -109,6 +110,9 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
         case TerminalInteraction(item_id, process_id, stdin):
             params = {**turn, "itemId": item_id, "processId": process_id, "stdin": stdin}
             return "item/commandExecution/terminalInteraction", params
+        case McpProgress(item_id, message):
+            params = {**turn, "itemId": item_id, "message": message}
+            return "item/mcpToolCall/progress", params
         case ContextCompacted():
             return "thread/compacted", turn
         case ThreadNamed(name):

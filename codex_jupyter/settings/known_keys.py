@@ -95,6 +95,28 @@ _PROVIDER = Table(
     },
 )
 
+_SECONDS = Key("number", minimum=0)
+_MCP_SERVER = Table(
+    keys={
+        "command": _NAME,
+        "args": Key("strings"),
+        "env": Key("string table"),
+        "env_vars": Key("strings"),
+        "cwd": _NAME,
+        "url": Key("string", form="address"),
+        "bearer_token_env_var": Key("string", form="variable"),
+        "http_headers": Key("string table"),
+        "env_http_headers": Key("string table"),
+        "enabled": _SWITCH,
+        "required": _SWITCH,
+        "startup_timeout_sec": _SECONDS,
+        "tool_timeout_sec": _SECONDS,
+        "enabled_tools": Key("strings"),
+        "disabled_tools": Key("strings"),
+    },
+    let_through=frozenset({"startup_timeout_ms", "scopes", "oauth_resource"}),
+)
+
 _SANDBOX = Table(
     keys={
         "writable_roots": Key("strings"),
@@ -184,7 +206,6 @@ _CODEX_ONLY = frozenset(
         "mcp_oauth_callback_port",
         "mcp_oauth_callback_url",
         "mcp_oauth_credentials_store",
-        "mcp_servers",
         "memories",
         "model_auto_compact_token_limit_scope",
         "model_catalog_json",
@@ -228,6 +249,7 @@ CONFIG = Table(
         **_PROFILE_KEYS,
         "openai_base_url": Key("string", form="address"),
         "model_providers": Key("tables", members=_PROVIDER),
+        "mcp_servers": Key("tables", members=_MCP_SERVER),
         "profile": _NAME,
         "profiles": Key("tables", members=PROFILE),
     },

@@ -9,6 +9,7 @@ from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings import environment as process
 from codex_jupyter.settings.choice import Choice, read_choice
 from codex_jupyter.settings.config_file import ConfigFile, read_config_file
+from codex_jupyter.settings.mcp_servers import McpServer, mcp_servers_from
 from codex_jupyter.settings.overrides import (
     Override,
     merge_tables,
@@ -100,6 +101,9 @@ class Settings:
     developer_instructions: str | None = field(default=None, repr=False)
     tool_output_token_limit: int = 10_000
     """Tokens of one tool's output that the model gets; the core's own default."""
+
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
+    """Those that are enabled, by name."""
 
     thread_idle_limit: float = 1800.0
     """Seconds after which a loaded thread that nobody hears is unloaded; the original's number."""
@@ -205,6 +209,7 @@ def _derive(sources: Sources) -> Settings:
         child_env=_child_env(sources.environ, providers),
         sandbox_workspace_write=_workspace_write(table.get("sandbox_workspace_write", {})),
         base_instructions=_base_instructions(layers, sources.home),
+        mcp_servers=mcp_servers_from(table.get("mcp_servers", {}), "config.toml"),
         warnings=tuple(dict.fromkeys(warnings)),
         **{key: table[key] for key in _COPIED if key in table},
     )

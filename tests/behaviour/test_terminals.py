@@ -1,6 +1,7 @@
 """Commands that outlive their call and their turn: typed into, listed, ended, never lost."""
 
 import os
+from typing import Any
 
 import anyio
 import psutil
@@ -17,7 +18,7 @@ FREE: Json = {"approvalPolicy": "never", "sandbox": "danger-full-access"}
 QUICK = 250
 
 
-def start(cmd: str, call_id: str = "e1", **more: object) -> Answer:
+def start(cmd: str, call_id: str = "e1", **more: Any) -> Answer:
     arguments = {"cmd": cmd, "yield_time_ms": QUICK, **more}
     return call("exec_command", arguments, call_id=call_id)
 
@@ -31,7 +32,7 @@ def session_of(output: str) -> int:
     return int(output.split("session ID ")[1].split(maxsplit=1)[0])
 
 
-async def begun(lab: Lab, talk: Talk, cmd: str, **more: object) -> tuple[str, str, int]:
+async def begun(lab: Lab, talk: Talk, cmd: str, **more: Any) -> tuple[str, str, int]:
     """Start a command that goes on; return thread, turn and session."""
     lab.fake.add(start(cmd, **more), say("it runs"))
     thread_id = await talk.start_thread(lab.workspace, **FREE)

@@ -1,0 +1,42 @@
+"""The methods around MCP servers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.ids import parse_thread_id
+from codex_jupyter.protocol.mcp_requests import McpStatusListParams
+from codex_jupyter.server.params import read_params
+from codex_jupyter.server.subscriptions import Connection
+from codex_jupyter.tools.mcp import McpServers
+
+__all__ = ["McpHandlers"]
+
+Json = dict[str, Any]
+Method = Callable[[Connection, Any], Awaitable[Any]]
+
+
+class McpHandlers:
+    """See them, and look for them anew."""
+
+    def __init__(self, threads: ThreadManager) -> None:
+        self._threads = threads
+        self.methods: dict[str, Method] = {
+            "mcpServerStatus/list": self._list,
+            "config/mcpServer/reload": self._reload,
+        }
+
+    async def _list(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(McpStatusListParams, params or {})
+        if asked.thread_id is not None:
+            return {"data": self._threads.get(parse_thread_id(asked.thread_id)).mcp.status}
+        for thread_id in self._threads.loaded:
+            status = self._threads.get(thread_id).mcp.status
+            if any(server["tools"] for server in status):
+                return {"data": status}
+        return {"data": McpServers(self._threads.settings.mcp_servers, {}).status}
+
+    async def _reload(self, _connection: Connection, _params: Any) -> Json:
+        for thread_id in self._threads.loaded:
+            self._threads.get(thread_id).mcp.reload()
+        return {}
