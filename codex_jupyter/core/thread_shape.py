@@ -5,6 +5,7 @@ from typing import Any, Final, Protocol
 
 from codex_jupyter.core.session import Session
 from codex_jupyter.ids import ThreadId
+from codex_jupyter.rollout.packed import unpacked
 
 __all__ = ["PROTOCOL_VERSION", "summary_shape", "thread_shape"]
 
@@ -62,7 +63,9 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
         "status": {"type": "notLoaded"},
         "path": str(stored.path),
         "cwd": meta.get("cwd") or "",
-        "turns": [{"itemsView": "full", "rootTurnId": turn["id"], **turn} for turn in turns],
+        "turns": [
+            {"itemsView": "full", "rootTurnId": turn["id"], **unpacked(turn)} for turn in turns
+        ],
     }
 
 

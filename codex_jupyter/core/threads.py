@@ -28,6 +28,7 @@ from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.cutting import WHOLE, Cut
+from codex_jupyter.rollout.index import Found
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.recorder import Recorder
@@ -354,6 +355,27 @@ class ThreadManager:
         if stored is None:
             raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
         return stored.turns
+
+    async def search(
+        self, term: str, *, archived: bool, limit: int, offset: int
+    ) -> Sequence[tuple[Json, str]]:
+        """Return threads in whose name or messages ``term`` occurs, with the words around it."""
+        found = await self._store.search(term, archived=archived, limit=limit, offset=offset)
+        return [
+            (
+                self.shape(self._sessions[thread.thread_id])
+                if thread.thread_id in self._sessions
+                else summary_shape(thread),
+                place.snippet,
+            )
+            for thread, place in found
+        ]
+
+    async def occurrences(
+        self, thread_id: ThreadId, term: str, *, limit: int, offset: int
+    ) -> Sequence[Found]:
+        """Return where in a thread ``term`` occurs."""
+        return await self._store.occurrences(thread_id, term, limit=limit, offset=offset)
 
     async def list(self, query: ListQuery) -> Json:
         """Return one page of stored threads."""

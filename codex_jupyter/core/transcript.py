@@ -17,6 +17,7 @@ from codex_jupyter.protocol.events import (
     TurnCompleted,
     TurnStarted,
 )
+from codex_jupyter.rollout.packed import unpacked
 
 __all__ = ["Transcript"]
 
@@ -109,17 +110,20 @@ class Transcript:
 
     def turns(self) -> list[Json]:
         """Return all turns with their items; open items have the text they have so far."""
-        return [{**turn, "items": self._shown(turn), "itemsView": "full"} for turn in self._turns]
+        last = self._turns[-1] if self._turns else None
+        return [self._shown(turn, is_last=turn is last) for turn in self._turns]
 
-    def _shown(self, turn: Json) -> list[Json]:
+    def _shown(self, turn: Json, *, is_last: bool) -> Json:
+        turn = unpacked(turn)
         items: list[Json] = turn["items"]
-        if not self._open and turn is not self._turns[-1]:
-            return items
-        return [
+        if not self._open and not is_last:
+            return {**turn, "itemsView": "full"}
+        shown = [
             self._open[item["id"]].joined() if item["id"] in self._open else item
             for item in items
             if not item.get("abandoned")
         ]
+        return {**turn, "items": shown, "itemsView": "full"}
 
     def status_of(self, turn_id: TurnId) -> str | None:
         """Return the status of a turn, or ``None`` for one that is not there."""
@@ -139,6 +143,7 @@ class Transcript:
         if place is None and turn_id is not None:
             # It outlived its turn, or never was announced.
             turn = next((turn for turn in self._turns if turn["id"] == turn_id), self._turns[-1])
+            turn = unpacked(turn)
             items = turn["items"]
             place = next((n for n, known in enumerate(items) if known["id"] == item["id"]), None)
         if place is None:

@@ -3,9 +3,15 @@
 from typing import ClassVar, Literal
 
 from codex_jupyter.protocol._wire import WireModel
-from codex_jupyter.protocol.shapes import Turn
+from codex_jupyter.protocol.shapes import Thread, Turn
 
-__all__ = ["HISTORY_REQUESTS", "TurnsListParams", "TurnsListResult"]
+__all__ = [
+    "HISTORY_REQUESTS",
+    "SearchOccurrencesParams",
+    "ThreadSearchParams",
+    "TurnsListParams",
+    "TurnsListResult",
+]
 
 
 class TurnsListParams(WireModel):
@@ -35,6 +41,68 @@ class TurnsListResult(WireModel):
     """Goes back, asked for with the other direction; absent on an empty page."""
 
 
+class ThreadSearchParams(WireModel):
+    """Find threads by words in their names and messages; the last word may be a beginning."""
+
+    METHOD: ClassVar[str] = "thread/search"
+    search_term: str
+    cursor: str | None = None
+    limit: int | None = None
+    """Threads on a page, 1 to 100; default 25."""
+
+    archived: bool | None = None
+    sort_key: str | None = None
+    sort_direction: str | None = None
+    source_kinds: list[str] | None = None
+
+
+class ThreadFound(WireModel):
+    """A thread, and the words around the best place in it."""
+
+    thread: Thread
+    snippet: str
+
+
+class ThreadSearchResult(WireModel):
+    """The result of thread/search, best first."""
+
+    data: list[ThreadFound]
+    next_cursor: str | None = None
+    backwards_cursor: str | None = None
+
+
+class SearchOccurrencesParams(WireModel):
+    """Find the places in one thread where a term occurs."""
+
+    METHOD: ClassVar[str] = "thread/searchOccurrences"
+    thread_id: str
+    search_term: str
+    cursor: str | None = None
+    limit: int | None = None
+
+
+class Occurrence(WireModel):
+    """One place."""
+
+    turn_id: str
+    item_id: str
+    turn_cursor: str
+    """For thread/turns/list: the page that begins after this turn."""
+
+    snippet: str
+    snippet_match_range: dict[str, int]
+    """``start`` and ``end`` in characters of the snippet; equal if it is not in it."""
+
+
+class SearchOccurrencesResult(WireModel):
+    """The result of thread/searchOccurrences, oldest first."""
+
+    data: list[Occurrence]
+    next_cursor: str | None = None
+
+
 HISTORY_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/turns/list": (TurnsListParams, TurnsListResult),
+    "thread/search": (ThreadSearchParams, ThreadSearchResult),
+    "thread/searchOccurrences": (SearchOccurrencesParams, SearchOccurrencesResult),
 }

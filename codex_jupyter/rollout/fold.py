@@ -1,15 +1,17 @@
 """From records to a thread: turns for people, history for the model. Pure; no file is touched."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.legacy import item_of_event, turn_error, wire_item
+from codex_jupyter.rollout.packed import PACKED, pack, unpacked
 from codex_jupyter.rollout.records import Record, epoch_of
 
-__all__ = ["Fold", "StoredThread", "user_text"]
+__all__ = ["Fold", "NeedsEverythingError", "StoredThread", "user_text"]
 
 TurnStatus = Literal["completed", "interrupted", "failed"]
 
@@ -100,23 +102,33 @@ class _Turn:
     duration_ms: int | None = None
     extras: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    packed: bytes | None = None
+    spoken: bool = False
+
     def has_user_message(self) -> bool:
-        return any(item.get("type") == "userMessage" for item in self.items.values())
+        return self.spoken or any(i.get("type") == "userMessage" for i in self.items.values())
+
+    def pack(self) -> None:
+        """Keep the items small; half a surrogate pair, which no packing takes, keeps them big."""
+        self.spoken = self.has_user_message()
+        with suppress(ValueError):
+            self.packed = pack(self._wire_items())
+            self.items.clear()
+
+    def unpack(self) -> None:
+        """Have the items at hand again, because one more came."""
+        if self.packed is not None:
+            items = unpacked({PACKED: self.packed})["items"]
+            self.packed = None
+            self.items = {item["id"]: item for item in items} | self.items
 
     def wire(self) -> dict[str, Any]:
-        """The turn as the protocol shows it; items that were also stored as events count once."""
-        native = {
-            item.get("type") for id_, item in self.items.items() if id_ not in self.legacy_ids
-        }
+        """The turn as the protocol shows it, its items packed if they are old."""
         status = self.status or ("interrupted" if self.is_explicit else "completed")
         return {
             **self.extras,
             "id": self.id,
-            "items": [
-                item
-                for id_, item in self.items.items()
-                if id_ not in self.legacy_ids or item.get("type") not in native
-            ],
+            **({"items": self._wire_items()} if self.packed is None else {PACKED: self.packed}),
             "status": status,
             "error": self.error if status == "failed" else None,
             "startedAt": self.started_at,
@@ -124,11 +136,34 @@ class _Turn:
             "durationMs": self.duration_ms,
         }
 
+    def _wire_items(self) -> list[dict[str, Any]]:
+        """Return the items; what was also stored as an event counts once."""
+        native = {
+            item.get("type") for id_, item in self.items.items() if id_ not in self.legacy_ids
+        }
+        return [
+            item
+            for id_, item in self.items.items()
+            if id_ not in self.legacy_ids or item.get("type") not in native
+        ]
+
+
+class NeedsEverythingError(Exception):
+    """Turns were taken back past a compaction whose older history was not kept."""
+
 
 class Fold:
-    """Takes the records of one rollout in order, each once, and then tells the thread."""
+    """Takes the records of one rollout in order, each once, and then tells the thread.
+
+    Attributes:
+        is_past: Set while the records come from before the last compaction: history from there
+            is not kept, and turns are kept packed. Only taking turns back past that compaction
+            would need more.
+    """
 
     def __init__(self) -> None:
+        self.is_past = False
+        self._dropped = 0
         self.meta: dict[str, Any] = {}
         self.first_timestamp = ""
         self._preview: str | None = None
@@ -146,6 +181,11 @@ class Fold:
         self._token_usage: dict[str, Any] | None = None
 
     @property
+    def has_preview(self) -> bool:
+        """Whether the first words of the user are known."""
+        return bool(self._preview)
+
+    @property
     def turn_ids(self) -> Sequence[str]:
         """Ids of the turns so far that were not rolled back, oldest first."""
         return tuple(self._turns)
@@ -160,9 +200,12 @@ class Fold:
             case "session_meta":
                 self.meta = self.meta or payload
             case "response_item":
-                self._epochs[-1].append(payload)
+                if not self.is_past:
+                    self._epochs[-1].append(payload)
             case "compacted":
                 self._epochs.append(_compacted(self._epochs[-1], payload))
+                if self.is_past:
+                    self._dropped = len(self._epochs) - 1
             case "turn_context":
                 self._take_context(payload)
             case "event_msg":
@@ -260,6 +303,8 @@ class Fold:
         elif status == "completed" and turn.error is not None:
             status = "failed"
         turn.status = status
+        if self.is_past:
+            turn.pack()
         turn.completed_at = _seconds(payload, "completed_at", timestamp)
         turn.duration_ms = _whole(payload, "duration_ms")
         extras = payload.get("extras")
@@ -279,6 +324,7 @@ class Fold:
         if known is None or turn_id is None:
             return
         turn = self._turns.get(turn_id) or self._begin(turn_id, is_explicit=True)
+        turn.unpack()
         turn.items[known["id"]] = known
 
     def _take_legacy_item(self, payload: dict[str, Any]) -> None:
@@ -314,6 +360,8 @@ class Fold:
         if first is None:
             return
         mark = turns[first].mark
+        if mark.epoch < self._dropped:
+            raise NeedsEverythingError
         self._turns = {turn.id: turn for turn in turns[:first]}
         del self._epochs[mark.epoch + 1 :]
         del self._epochs[mark.epoch][mark.length :]

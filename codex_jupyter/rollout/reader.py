@@ -9,13 +9,18 @@ from typing import BinaryIO, Final
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import Disk, reporting, sync_folder, write_all
-from codex_jupyter.rollout.fold import Fold, StoredThread
+from codex_jupyter.rollout.fold import Fold, NeedsEverythingError, StoredThread
 from codex_jupyter.rollout.records import MAX_LINE_BYTES, Record, decode_line
 
 __all__ = ["Line", "Reading", "heal_tail", "read_lines", "read_records", "read_thread"]
 
 _COPY_BYTES: Final = 1024 * 1024
 _MAX_TORN_FILES: Final = 10_000
+
+_HEAD_BYTES: Final = 120
+_COMPACTED: Final = b'"type":"compacted"'
+_REPLACES: Final = b'"replacement_history":['
+_HISTORY: Final = b'"type":"response_item"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,28 @@ def read_thread(path: Path, thread_id: ThreadId, *, archived: bool) -> Reading:
         FileNotFoundError: There is no such file.
         RolloutError: The file cannot be read.
     """
+    try:
+        return _read_thread(path, thread_id, _last_compaction(path), archived=archived)
+    except NeedsEverythingError:
+        return _read_thread(path, thread_id, 0, archived=archived)
+
+
+def _last_compaction(path: Path) -> int:
+    """Return where the last line begins that replaces all history before it; 0 if there is none."""
+    place = end = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if _COMPACTED in line[:_HEAD_BYTES] and _REPLACES in line:
+                    place = end
+                end += len(line)
+    except OSError:
+        return 0  # what is wrong is told when the file is read
+    return place
+
+
+def _read_thread(path: Path, thread_id: ThreadId, past: int, *, archived: bool) -> Reading:
+    """Read a rollout of which only the turns matter up to offset ``past``."""
     fold = Fold()
     skipped = good_end = end = 0
     try:
@@ -95,7 +122,11 @@ def read_thread(path: Path, thread_id: ThreadId, *, archived: bool) -> Reading:
         raise RolloutError(f"cannot read {path}: {error.strerror}") from error
     with reporting("read", path), file:
         for line in read_lines(file):
+            fold.is_past = end <= past and past > 0
             end = line.end
+            if fold.is_past and fold.has_preview and _is_history(line):
+                good_end = end
+                continue
             record = decode_line(line.content) if line.is_whole and line.content else None
             if record is not None:
                 fold.add(record)
@@ -110,6 +141,11 @@ def read_thread(path: Path, thread_id: ThreadId, *, archived: bool) -> Reading:
         thread_id, path, updated_at=changed_at, archived=archived, skipped_lines=skipped
     )
     return Reading(thread, good_end, end)
+
+
+def _is_history(line: Line) -> bool:
+    """Whether a whole line tells only what the model remembered."""
+    return line.is_whole and line.content is not None and _HISTORY in line.content[:_HEAD_BYTES]
 
 
 def heal_tail(path: Path, good_end: int, disk: Disk) -> None:

@@ -20,6 +20,7 @@ from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.disk import Disk, create_file, make_folder, reporting
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rollout.folders import Folders, new_rollout_path
+from codex_jupyter.rollout.index import Found, SearchIndex
 from codex_jupyter.rollout.moves import Moves, fork_pieces
 from codex_jupyter.rollout.ownership import Ownership
 from codex_jupyter.rollout.reader import heal_tail, read_records, read_thread
@@ -48,6 +49,7 @@ class ThreadStore:
         self._disk = disk or Disk()
         self._folders = Folders(home)
         self._catalogue = Catalogue(self._folders)
+        self._index = SearchIndex(home, self._folders)
         self._ownership = Ownership(home)
         self._moves = Moves(home, self._folders, self._ownership)
         self._limiter = anyio.CapacityLimiter(_THREADS)
@@ -189,6 +191,30 @@ class ThreadStore:
             RolloutError: A folder or file cannot be read.
         """
         return await self._run(lambda: self._catalogue.list(query))
+
+    async def search(
+        self, term: str, *, archived: bool = False, limit: int = 25, offset: int = 0
+    ) -> Sequence[tuple[StoredThread, Found]]:
+        """Return threads in whose name or messages ``term`` occurs, best first.
+
+        Raises:
+            RolloutError: There can be no search index here, or a file cannot be read.
+        """
+
+        def look() -> Sequence[tuple[StoredThread, Found]]:
+            found = self._index.threads(term, archived=archived, limit=limit, offset=offset)
+            read = ((self._read(place.thread_id), place) for place in found)
+            return [(thread, place) for thread, place in read if thread is not None]
+
+        return await self._run(look)
+
+    async def occurrences(
+        self, thread_id: ThreadId, term: str, *, limit: int = 25, offset: int = 0
+    ) -> Sequence[Found]:
+        """Return where in a thread ``term`` occurs, oldest first; see `search`."""
+        return await self._run(
+            lambda: self._index.occurrences(thread_id, term, limit=limit, offset=offset)
+        )
 
     async def aclose(self) -> None:
         """Release every thread and the store's owner file; idempotent."""

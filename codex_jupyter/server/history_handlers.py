@@ -6,7 +6,12 @@ from typing import Any, Final
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.ids import parse_thread_id
-from codex_jupyter.protocol.history_requests import TurnsListParams
+from codex_jupyter.protocol.history_requests import (
+    SearchOccurrencesParams,
+    ThreadSearchParams,
+    TurnsListParams,
+)
+from codex_jupyter.rollout.packed import unpacked
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
@@ -17,6 +22,7 @@ Method = Callable[[Connection, Any], Awaitable[Any]]
 
 _MAX_PAGE: Final = 100
 _USUAL_PAGE: Final = 25
+_MAX_TERM: Final = 500
 
 
 class HistoryHandlers:
@@ -24,7 +30,42 @@ class HistoryHandlers:
 
     def __init__(self, threads: ThreadManager) -> None:
         self._threads = threads
-        self.methods: dict[str, Method] = {"thread/turns/list": self._turns}
+        self.methods: dict[str, Method] = {
+            "thread/turns/list": self._turns,
+            "thread/search": self._search,
+            "thread/searchOccurrences": self._occurrences,
+        }
+
+    async def _search(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(ThreadSearchParams, params)
+        term, begin, limit = _looked_for(asked.search_term, asked.cursor, asked.limit)
+        found = await self._threads.search(
+            term, archived=bool(asked.archived), limit=limit + 1, offset=begin
+        )
+        data = [{"thread": thread, "snippet": snippet} for thread, snippet in found[:limit]]
+        more = len(found) > limit
+        return {
+            "data": data,
+            "nextCursor": str(begin + limit) if more else None,
+            "backwardsCursor": str(max(0, begin - limit)) if begin else None,
+        }
+
+    async def _occurrences(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(SearchOccurrencesParams, params)
+        term, begin, limit = _looked_for(asked.search_term, asked.cursor, asked.limit)
+        thread_id = parse_thread_id(asked.thread_id)
+        found = await self._threads.occurrences(thread_id, term, limit=limit + 1, offset=begin)
+        data = [
+            {
+                "turnId": place.turn_id,
+                "itemId": place.item_id,
+                "turnCursor": place.turn_id,
+                "snippet": place.snippet,
+                "snippetMatchRange": _match(place.snippet, term),
+            }
+            for place in found[:limit]
+        ]
+        return {"data": data, "nextCursor": str(begin + limit) if len(found) > limit else None}
 
     async def _turns(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnsListParams, params)
@@ -47,7 +88,24 @@ class HistoryHandlers:
         }
 
 
+def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, int, int]:
+    """Check what is looked for; return it with the first place and the number of places."""
+    term = term.strip()
+    if not 0 < len(term) <= _MAX_TERM:
+        raise InvalidRequestError(f"searchTerm must have 1 to {_MAX_TERM} characters")
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):  # noqa: PLR2004
+        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
+    return term, int(cursor or 0), min(max(limit or _USUAL_PAGE, 1), _MAX_PAGE)
+
+
+def _match(snippet: str, term: str) -> dict[str, int]:
+    word = term.split(maxsplit=1)[0]
+    start = snippet.lower().find(word.lower())
+    return {"start": max(start, 0), "end": start + len(word) if start >= 0 else 0}
+
+
 def _seen(turn: Json, view: str) -> Json:
+    turn = unpacked(turn)
     items: list[Json] = turn["items"]
     if view == "notLoaded":
         items = []

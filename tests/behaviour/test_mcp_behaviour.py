@@ -26,14 +26,14 @@ FREE: Json = {"approvalPolicy": "never", "sandbox": "danger-full-access"}
 def configure(lab: Lab, *arguments: str, **more: Any) -> None:
     """Configure the server `things` beside the fake model."""
     lab.configure()
-    stated = {
+    stated: dict[str, Any] = {
         "command": sys.executable,
         "args": [str(PROGRAM), *arguments],
         "cwd": str(lab.workspace),
         "startup_timeout_sec": 20,
-        **more,
     }
-    env = stated.pop("env", {})
+    env: dict[str, str] = more.pop("env", {})
+    stated = {**stated, **more}
     lines = [f"{name} = {json.dumps(value)}" for name, value in stated.items()]
     lines += [f"env.{name} = {json.dumps(value)}" for name, value in env.items()]
     with (lab.home / "config.toml").open("a") as file:

@@ -1,0 +1,153 @@
+"""Pages of turns, and search over threads and within one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.behaviour.conftest import Lab
+from tests.behaviour.talk import Json, Talk, connect
+from tests.fake_model import say
+
+pytestmark = pytest.mark.anyio
+
+
+async def spoken(lab: Lab, talk: Talk, *pairs: tuple[str, str], name: str | None = None) -> str:
+    thread_id = await talk.start_thread(lab.workspace)
+    for wish, answer in pairs:
+        lab.fake.add(say(answer))
+        await talk.turn(thread_id, wish)
+    if name is not None:
+        await talk.ask("thread/name/set", {"threadId": thread_id, "name": name})
+    return thread_id
+
+
+async def search(talk: Talk, term: str, **more: object) -> list[str]:
+    found = await talk.ask("thread/search", {"searchTerm": term, **more})
+    return [entry["thread"]["id"] for entry in found["data"]]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+async def test_turns_come_in_pages_in_both_directions(lab: Lab, loaded: bool) -> None:
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await spoken(lab, talk, *((f"wish {n}", f"answer {n}") for n in range(5)))
+        if loaded:
+            await pages(talk, thread_id)
+    if not loaded:
+        async with lab.serving() as server, connect(server) as talk:
+            await pages(talk, thread_id)
+            assert (await talk.ask("thread/loaded/list", {}))["data"] == []
+
+
+async def pages(talk: Talk, thread_id: str) -> None:
+    def wishes(page: Json) -> list[str]:
+        return [turn["items"][0]["content"][0]["text"] for turn in page["data"]]
+
+    asked: Json = {"threadId": thread_id, "limit": 2}
+    first = await talk.ask("thread/turns/list", asked)
+    assert wishes(first) == ["wish 4", "wish 3"]
+    second = await talk.ask("thread/turns/list", {**asked, "cursor": first["nextCursor"]})
+    assert wishes(second) == ["wish 2", "wish 1"]
+    back = {**asked, "cursor": second["backwardsCursor"], "sortDirection": "asc"}
+    assert wishes(await talk.ask("thread/turns/list", back)) == ["wish 3", "wish 4"]
+    last = await talk.ask("thread/turns/list", {**asked, "cursor": second["nextCursor"]})
+    assert (wishes(last), last["nextCursor"]) == (["wish 0"], None)
+    for view, items in (("notLoaded", 0), ("summary", 2), ("full", 2)):
+        page = await talk.ask("thread/turns/list", {**asked, "itemsView": view})
+        assert [len(turn["items"]) for turn in page["data"]] == [items] * 2
+        assert page["data"][0]["itemsView"] == view
+    refusal = await talk.refused("thread/turns/list", {**asked, "cursor": "nothing"})
+    assert refusal.message == "invalid cursor: nothing"
+
+
+async def test_threads_are_found_by_their_words_and_names(lab: Lab, talk: Talk) -> None:
+    one = await spoken(lab, talk, ("Load the Café data", "There are penguins in it."))
+    two = await spoken(lab, talk, ("Plot something", "A plot."), name="Penguin colours")
+    three = await spoken(lab, talk, ("データを読む", "読みました"))
+    assert set(await search(talk, "penguin")) == {one, two}
+    assert await search(talk, "cafe data") == [one]
+    assert await search(talk, "読みま") == [three]
+    assert await search(talk, "colours") == [two]
+    assert await search(talk, "nowhere") == []
+    found = await talk.ask("thread/search", {"searchTerm": "there are"})
+    assert found["data"][0]["snippet"] == "There are penguins in it."
+    for odd in ('"', "a*", "NEAR(a b)", "-x", "'; DROP TABLE files", "100%", "a OR"):
+        await talk.ask("thread/search", {"searchTerm": odd})
+    refusal = await talk.refused("thread/search", {"searchTerm": " "})
+    assert "searchTerm must have" in refusal.message
+
+
+async def test_what_is_appended_renamed_taken_back_or_moved_is_found_so(
+    lab: Lab, talk: Talk
+) -> None:
+    thread_id = await spoken(lab, talk, ("first", "alpha"), name="old name")
+    assert await search(talk, "alpha") == [thread_id]
+    lab.fake.add(say("beta"))
+    turn = await talk.turn(thread_id, "second")
+    await talk.ask("thread/name/set", {"threadId": thread_id, "name": "new title"})
+    assert await search(talk, "beta") == await search(talk, "title") == [thread_id]
+    assert await search(talk, "old name") == []
+    await talk.ask("thread/revert", {"threadId": thread_id, "beforeTurnId": turn["id"]})
+    assert await search(talk, "beta") == []
+    assert await search(talk, "alpha") == [thread_id]
+    await talk.ask("thread/archive", {"threadId": thread_id})
+    assert await search(talk, "alpha") == []
+    assert await search(talk, "alpha", archived=True) == [thread_id]
+    await talk.ask("thread/delete", {"threadId": thread_id})
+    assert await search(talk, "alpha", archived=True) == []
+
+
+async def test_results_come_in_pages(lab: Lab, talk: Talk) -> None:
+    ids = [await spoken(lab, talk, ("same words", "ok")) for _ in range(3)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await talk.ask(
+            "thread/search", {"searchTerm": "same words", "limit": 2, "cursor": cursor}
+        )
+        seen += [entry["thread"]["id"] for entry in page["data"]]
+        cursor = page["nextCursor"]
+        if cursor is None:
+            break
+    assert sorted(seen) == sorted(ids)
+
+
+async def test_places_in_one_thread(lab: Lab, talk: Talk) -> None:
+    thread_id = await spoken(lab, talk, ("a needle here", "no"), ("no", "one Needle more"))
+    await spoken(lab, talk, ("another needle", "no"))
+    asked = {"threadId": thread_id, "searchTerm": "needle"}
+    found = (await talk.ask("thread/searchOccurrences", asked))["data"]
+    assert [place["snippet"] for place in found] == ["a needle here", "one Needle more"]
+    assert found[0]["snippetMatchRange"] == {"start": 2, "end": 8}
+    assert found[0]["turnId"] != found[1]["turnId"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "old"])
+async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> None:
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await spoken(lab, talk, ("find me", "ok"))
+        assert await search(talk, "find") == [thread_id]
+    index: Path = lab.home / "index.sqlite"
+    assert index.stat().st_mode & 0o777 == 0o600
+    for path in lab.home.glob("index.sqlite*"):
+        path.unlink()
+    if damage == "garbage":
+        index.write_bytes(b"this is no database" * 1000)
+    elif damage == "old":
+        import sqlite3
+
+        db = sqlite3.connect(index)
+        db.execute("CREATE TABLE files (x)")
+        db.commit()
+        db.close()
+    async with lab.serving() as server, connect(server) as talk:
+        assert await search(talk, "find") == [thread_id]
+
+
+async def test_where_there_can_be_no_index_the_rest_works(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await spoken(lab, talk, ("find me", "ok"))
+        (lab.home / "index.sqlite").mkdir()
+        refusal = await talk.refused("thread/search", {"searchTerm": "find"})
+        assert "index.sqlite" in refusal.message
+        listed = await talk.ask("thread/list", {})
+        assert [thread["id"] for thread in listed["data"]] == [thread_id]
