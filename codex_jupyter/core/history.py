@@ -18,7 +18,7 @@ from codex_jupyter.protocol.items import (
     UserInput,
 )
 
-__all__ = ["History", "estimated_tokens", "user_message"]
+__all__ = ["History", "estimated_tokens", "user_message", "without_last_images"]
 
 Json = dict[str, Any]
 
@@ -88,6 +88,26 @@ class History:
                 call_id = item.get("call_id", "")
                 prompt.append({"type": _OUTPUT_OF[kind], "call_id": call_id, "output": "aborted"})
         return prompt
+
+
+def without_last_images(items: Sequence[Json]) -> list[Json] | None:
+    """Return the items without the images of the last tool output, or ``None`` if it has none."""
+    place = next((n for n in range(len(items) - 1, -1, -1) if _has_images(items[n])), None)
+    if place is None or items[place].get("type") not in _OUTPUTS:
+        return None
+    kept: list[Json] = [
+        part
+        if part.get("type") != "input_image"
+        else {"type": "input_text", "text": "[image left out: the model could not read it]"}
+        for part in items[place]["output"]
+    ]
+    return [*items[:place], {**items[place], "output": kept}, *items[place + 1 :]]
+
+
+def _has_images(item: Json) -> bool:
+    content: Any = item.get("output") or item.get("content")
+    parts = cast("list[Any]", content) if isinstance(content, list) else []
+    return any(isinstance(part, dict) and part.get("type") == "input_image" for part in parts)  # pyright: ignore[reportUnknownMemberType]
 
 
 def estimated_tokens(item: Json) -> int:

@@ -11,7 +11,7 @@ import anyio
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import Told
 from codex_jupyter.core.event_log import EventLog
-from codex_jupyter.core.history import History
+from codex_jupyter.core.history import History, without_last_images
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.flow.requests import Answered, AskedRequest, Outcome, Refused, RequestBroker
@@ -203,6 +203,22 @@ class SessionState:
         self.history.counted()
         last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
         await self._tell_usage(turn_id, last, config)
+
+    async def drop_images(self) -> bool:
+        """Replace the images of the last tool output, which the model refused, by a word.
+
+        It is stored, so that they are not back after a restart; ``False`` if there are none.
+
+        Raises:
+            RolloutError: It could not be stored; the memory is as it was.
+        """
+        items = without_last_images(self.history.items)
+        if items is None:
+            return False
+        payload = {"message": "", "replacement_history": items}
+        await self.record([Record("compacted", payload)])
+        self.history = History(items, counted=True)
+        return True
 
     def restore(self, stored: StoredThread) -> None:
         """Take over what the records say after turns were taken back."""

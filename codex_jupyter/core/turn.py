@@ -192,7 +192,12 @@ class Turn:
             if self._is_full(client):
                 await self._make_room(client, retry)
                 continue
-            sampled = await Sampler(self, client, retry).sample(self._request(client, tools))
+            try:
+                sampled = await Sampler(self, client, retry).sample(self._request(client, tools))
+            except ModelError as error:
+                if not _is_about_an_image(error) or not await self._state.drop_images():
+                    raise
+                continue
             self.last_text = sampled.last_text or self.last_text
             if sampled.usage is not None:
                 await self._state.count_tokens(self.turn_id, sampled.usage, self.config)
@@ -388,3 +393,8 @@ def _resolution(request: AskedRequest, outcome: Outcome) -> Record:
         "answer": kept,
     }
     return Record("event_msg", payload)
+
+
+def _is_about_an_image(error: ModelError) -> bool:
+    text = f"{error} {error.details or ''}".lower()
+    return "image" in text and any(word in text for word in ("invalid", "unsupported", "decode"))

@@ -1,5 +1,6 @@
 """Who is asked before something runs, and what each answer does."""
 
+import json
 from typing import Any
 
 import pytest
@@ -244,3 +245,23 @@ async def test_more_approvals_than_are_shown_at_once_wait_in_line(lab: Lab, talk
     assert len(asked) == 21
     assert sorted(resolved) == sorted(asked), "what was never asked is not resolved"
     assert len(list(lab.workspace.iterdir())) == 1
+
+
+async def test_each_decision_is_stored_before_anybody_acts_on_it(lab: Lab, talk: Talk) -> None:
+    """W-84: the original logs neither the question nor the answer."""
+    lab.fake.add(
+        call("shell_command", {"command": "touch one"}, call_id="c1"),
+        call("shell_command", {"command": "cp *.jsonl two"}, call_id="c2"),
+        say("ok"),
+    )
+    thread_id = await talk.start_thread(lab.workspace)
+    turn_id = await talk.start_turn(thread_id)
+    await talk.answer(await talk.asked(), {"decision": "accept"})
+    await talk.answer(await talk.asked(n=2), {"decision": "decline"})
+    await talk.turn_end(turn_id)
+    lines = next(lab.home.rglob("rollout-*.jsonl")).read_text().splitlines()
+    records = [json.loads(line)["payload"] for line in lines]
+    resolved = [r for r in records if r.get("type") == "request_resolved"]
+    assert [r["answer"]["decision"] for r in resolved] == ["accept", "decline"]
+    kinds = [r.get("type") if "item" not in r else r["item"]["id"] for r in records]
+    assert kinds.index("request_resolved") < kinds.index("c1")

@@ -214,3 +214,23 @@ async def test_a_compaction_takes_no_input_and_waits_for_no_turn(lab: Lab, talk:
     assert refusal.message == f"cannot start a compact turn: turn {running} is in progress"
     lab.fake.resume()
     await talk.turn_end(running)
+
+
+async def test_an_image_the_model_refuses_is_left_out_for_good(lab: Lab) -> None:
+    """W-39: in the original it is back after a restart."""
+    shown = {"contentItems": [{"type": "inputImage", "imageUrl": PICTURE}], "success": True}
+    tool = {"name": "look", "description": "d", "inputSchema": {"type": "object"}}
+    refused = status(400, {"error": {"message": "Invalid image: it cannot be decoded"}})
+    lab.fake.add(call("look", {}, call_id="l1"), refused, say("then without"), say("on"))
+    async with lab.serving() as server, connect(server, experimentalApi=True) as talk:
+        thread_id = await talk.start_thread(lab.workspace, dynamicTools=[tool])
+        turn_id = await talk.start_turn(thread_id, "look")
+        await talk.answer(await talk.asked("item/tool/call"), shown)
+        assert (await talk.turn_end(turn_id))["status"] == "completed"
+        assert PICTURE in str(lab.fake.requests[1]["input"])
+        assert PICTURE not in str(lab.fake.requests[2]["input"])
+    async with lab.serving() as server, connect(server) as talk:
+        await talk.ask("thread/resume", {"threadId": thread_id})
+        await talk.turn(thread_id, "and now?")
+    assert PICTURE not in str(lab.fake.requests[-1]["input"])
+    assert "image left out" in str(lab.fake.requests[-1]["input"])

@@ -212,3 +212,10 @@ def _value_of(name: str) -> Any:
 
 def _missing(names: Iterable[str], text: str) -> list[str]:
     return [name for name in names if name not in text]
+
+
+def test_every_test_that_guards_a_weakness_exists() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", read(ROOT / "docs" / "weaknesses.md"))
+    assert len(named) >= 33
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import Disk
+from codex_jupyter.rollout.packed import PACKED, unpacked
 from codex_jupyter.rollout.reader import heal_tail, read_lines, read_records, read_thread
 from codex_jupyter.rollout.records import MAX_LINE_BYTES, Record, encode_lines
 
@@ -138,3 +139,36 @@ def test_a_missing_file_and_an_unreadable_one_are_told_apart(tmp_path: Path) -> 
         read_thread(tmp_path / "none.jsonl", THREAD, archived=False)
     with pytest.raises(RolloutError, match="cannot read"):
         read_thread(tmp_path, THREAD, archived=False)
+
+
+def test_what_is_before_the_last_compaction_is_kept_small(tmp_path: Path) -> None:
+    """W-83: the history from before is not held, old turns are packed, and all can be had again."""
+    records = [Record("session_meta", {"id": THREAD})]
+    for n in range(3):
+        turn_id = f"turn-{n}"
+        item = {"type": "agentMessage", "id": f"a{n}", "text": "answer " * 1000}
+        said: dict[str, object] = {"type": "message", "role": "user"}
+        said["content"] = [{"type": "input_text", "text": f"wish {n}"}]
+        records += [
+            Record("event_msg", {"type": "task_started", "turn_id": turn_id}),
+            Record("response_item", said),
+            Record("event_msg", {"type": "item_completed", "turn_id": turn_id, "item": item}),
+            Record("event_msg", {"type": "task_complete", "turn_id": turn_id}),
+        ]
+        if n == 1:
+            kept = [{"type": "message", "role": "user", "content": []}]
+            records.append(Record("compacted", {"message": "s", "replacement_history": kept}))
+    path = tmp_path / "rollout.jsonl"
+    path.write_bytes(encode_lines(records))
+    thread = read_thread(path, THREAD, archived=False).thread
+    assert [PACKED in turn for turn in thread.turns] == [True, True, False]
+    assert len(thread.turns[0][PACKED]) < 500
+    assert [unpacked(turn)["items"][0]["id"] for turn in thread.turns] == ["a0", "a1", "a2"]
+    assert len(thread.history) == 2
+    assert thread.preview == "wish 0"
+    back = Record("event_msg", {"type": "thread_rolled_back", "before_turn_id": "turn-1"})
+    path.write_bytes(encode_lines([*records, back]))
+    thread = read_thread(path, THREAD, archived=False).thread
+    assert [turn["id"] for turn in thread.turns] == ["turn-0"]
+    assert len(thread.history) == 1
+    assert thread.history[0]["content"][0]["text"] == "wish 0"
