@@ -148,11 +148,14 @@ class ThreadListParams(WireModel):
     METHOD: ClassVar[str] = "thread/list"
     cursor: str | None = None
     limit: int | None = None
-    sort_key: Literal["created_at", "updated_at"] | None = None
+    sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None
+    sort_direction: Literal["asc", "desc"] | None = None
+    """Newest first by default."""
+
     model_providers: list[str] | None = None
     source_kinds: list[str] | None = None
     archived: bool | None = None
-    cwd: str | None = None
+    cwd: str | list[str] | None = None
     search_term: str | None = None
 
 

@@ -42,18 +42,20 @@ class ListQuery:
     Attributes:
         cursor: ``next_cursor`` of the page before.
         limit: Threads on a page; brought into 1..100.
-        sort_key: Newest first by this time.
+        sort_key: Newest first by this time; ``recency_at`` is ``updated_at``.
+        sort_direction: ``asc`` for oldest first.
         model_providers: Keep only threads of these; ``None`` or empty: all.
-        cwd: Keep only threads of exactly this folder.
+        cwd: Keep only threads of exactly this folder, or one of these.
         archived: List the archived threads instead of the active ones.
         search_term: Keep only threads whose name (or preview, if unnamed) contains this text.
     """
 
     cursor: str | None = None
     limit: int = 25
-    sort_key: Literal["created_at", "updated_at"] = "created_at"
+    sort_key: Literal["created_at", "updated_at", "recency_at"] = "created_at"
+    sort_direction: Literal["asc", "desc"] = "desc"
     model_providers: tuple[str, ...] | None = None
-    cwd: str | None = None
+    cwd: str | tuple[str, ...] | None = None
     archived: bool = False
     search_term: str | None = None
 
@@ -127,12 +129,17 @@ class Catalogue:
             InvalidRequestError: The cursor is not one of ours.
             RolloutError: A folder or file cannot be read.
         """
-        before = None if query.cursor is None else _parse_cursor(query.cursor)
+        seen = None if query.cursor is None else _parse_cursor(query.cursor)
+        newest_first = query.sort_direction == "desc"
         limit = min(max(query.limit, 1), _MAX_PAGE)
         with self._lock:
             found = [(_key(summary, query), summary) for summary in self._matching(query)]
-            rest = [pair for pair in found if before is None or pair[0] < before]
-            rest.sort(key=lambda pair: pair[0], reverse=True)
+            rest = [
+                pair
+                for pair in found
+                if seen is None or (pair[0] < seen if newest_first else pair[0] > seen)
+            ]
+            rest.sort(key=lambda pair: pair[0], reverse=newest_first)
             data = [self._named(summary) for _, summary in rest[:limit]]
         has_more = len(rest) > limit
         return Page(data, _cursor_text(rest[limit - 1][0]) if has_more else None)
@@ -153,7 +160,7 @@ class Catalogue:
         if (
             not head.has_turn
             or (providers and head.meta.get("model_provider") not in providers)
-            or (query.cwd is not None and head.meta.get("cwd") != query.cwd)
+            or (query.cwd is not None and head.meta.get("cwd") not in _folders_of(query.cwd))
         ):
             return None
         summary = ThreadSummary(
@@ -185,6 +192,10 @@ class Catalogue:
         except FileNotFoundError:
             return summary
         return replace(summary, name=known.name)
+
+
+def _folders_of(cwd: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (cwd,) if isinstance(cwd, str) else cwd
 
 
 def _read_head(path: Path, size: int) -> _Head:

@@ -132,8 +132,9 @@ class Handlers:
                 cursor=asked.cursor,
                 limit=asked.limit if asked.limit is not None else 25,
                 sort_key=asked.sort_key or "created_at",
+                sort_direction=asked.sort_direction or "desc",
                 model_providers=tuple(asked.model_providers or ()),
-                cwd=asked.cwd,
+                cwd=tuple(asked.cwd) if isinstance(asked.cwd, list) else asked.cwd,
                 archived=bool(asked.archived),
                 search_term=asked.search_term,
             )

@@ -151,3 +151,30 @@ async def test_where_there_can_be_no_index_the_rest_works(lab: Lab) -> None:
         assert "index.sqlite" in refusal.message
         listed = await talk.ask("thread/list", {})
         assert [thread["id"] for thread in listed["data"]] == [thread_id]
+
+
+async def test_threads_are_listed_in_both_directions_and_by_folders(lab: Lab, talk: Talk) -> None:
+    folders = [lab.workspace / name for name in ("a", "b", "c")]
+    ids: list[str] = []
+    for folder in folders:
+        folder.mkdir()
+        lab.fake.add(say("ok"))
+        ids.append(await talk.start_thread(folder))
+        await talk.turn(ids[-1])
+
+    async def listed(**asked: object) -> list[str]:
+        found: list[str] = []
+        cursor = None
+        while True:
+            page = await talk.ask("thread/list", {**asked, "limit": 1, "cursor": cursor})
+            found += [thread["id"] for thread in page["data"]]
+            cursor = page["nextCursor"]
+            if cursor is None:
+                return found
+
+    assert await listed(sortDirection="asc") == ids
+    assert await listed() == ids[::-1]
+    assert await listed(cwd=[str(folders[0]), str(folders[2])]) == [ids[2], ids[0]]
+    lab.fake.add(say("again"))
+    await talk.turn(ids[0])
+    assert await listed(sortKey="recency_at") == [ids[0], ids[2], ids[1]]
