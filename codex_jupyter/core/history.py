@@ -106,8 +106,8 @@ def without_last_images(items: Sequence[Json]) -> list[Json] | None:
 
 def _has_images(item: Json) -> bool:
     content: Any = item.get("output") or item.get("content")
-    parts = cast("list[Any]", content) if isinstance(content, list) else []
-    return any(isinstance(part, dict) and part.get("type") == "input_image" for part in parts)  # pyright: ignore[reportUnknownMemberType]
+    parts = cast("list[Json]", content) if isinstance(content, list) else []
+    return any(part.get("type") == "input_image" for part in parts)
 
 
 def estimated_tokens(item: Json) -> int:

@@ -146,7 +146,7 @@ class TurnHandle:
     async def _begin(self, client: "CodexClient") -> None:
         """Start the turn, or follow the one that has its id already."""
         params = {**self._params, "turnId": self.turn_id}
-        while not self._stop.presses:
+        while True:
             try:
                 async with client.turn(self.thread_id, params) as stream:
                     async for method, told in stream:
@@ -161,7 +161,8 @@ class TurnHandle:
                         async with client.follow(self.thread_id, other) as stream:
                             async for _ in stream:
                                 pass
-                    continue
+                    if not self._stop.presses:
+                        continue
                 else:
                     raise
             return

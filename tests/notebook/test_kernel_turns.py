@@ -188,7 +188,8 @@ def test_a_turn_gets_the_id_that_was_chosen_for_it_once(kernel: Kernel, model: M
     assert run.status == "error"
     assert len(run.traceback) == 1
     assert chosen in run.traceback[0]
-    assert "already" in run.traceback[0]
+    assert "was asked something else" in run.traceback[0]
+    assert kernel.execute(f"%%codex --turn-id {chosen}\nGo.").status == "ok"
     assert len(model.requests) == 1
 
 

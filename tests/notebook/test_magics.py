@@ -14,7 +14,19 @@ from tests.notebook.kernel_driver import Kernel, OwnKernel, provider_config
 
 pytestmark = pytest.mark.notebook
 
-WORDS = ("status", "new", "resume", "threads", "interrupt", "login", "headless", "use", "help")
+WORDS = (
+    "status",
+    "new",
+    "resume",
+    "threads",
+    "notebook",
+    "replay",
+    "interrupt",
+    "login",
+    "headless",
+    "use",
+    "help",
+)
 
 
 def line_of(kernel: Kernel, cell: str, limit: float = 20.0) -> str:

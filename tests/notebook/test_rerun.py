@@ -286,6 +286,7 @@ def test_a_notebook_run_twice_by_nbclient_is_the_same_and_has_one_set_of_turns(
         python("x = 1; print('x is', x)"), say("made"), python("x += 1"), say("made anew"), say("2")
     )
     monkeypatch.setenv("CODEX_JUPYTER_HOME", str(home))
+    monkeypatch.delenv("CODEX_JUPYTER_MODEL_PROVIDER", raising=False)
     monkeypatch.setenv("FAKE_KEY", "k")
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     ran_books: list[Any] = []
