@@ -322,7 +322,7 @@ class Session:
             InvalidRequestError: A turn is in progress, or this one is not in the thread.
             RolloutError: It could not be stored; nothing was taken back.
         """
-        ids = [turn["id"] for turn in self.state.transcript.turns()]
+        ids = self.state.transcript.turn_ids
         place = next(
             (n for n, known in enumerate(ids) if same_turn_id(before_turn_id, known)), None
         )
@@ -334,13 +334,14 @@ class Session:
         """Take the last ``count`` turns back, or all; see `revert`."""
         if count < 1:
             raise InvalidRequestError("numTurns must be >= 1")
-        await self._roll_back_to(max(0, len(self.state.transcript.turns()) - count))
+        await self._roll_back_to(max(0, len(self.state.transcript.turn_ids) - count))
 
     async def _roll_back_to(self, place: int) -> None:
         async with self._editing:
             if self._active is not None:
                 raise InvalidRequestError("Cannot rollback while a turn is in progress.")
-            turns = self.state.transcript.turns()[place:]
+            count = len(self.state.transcript.turn_ids)
+            turns = self.state.transcript.turns(range(place, count))
             if not turns:
                 return
             said = [i for turn in turns for i in turn["items"] if i["type"] == "userMessage"]

@@ -16,6 +16,7 @@ from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.session import BUILTIN_TOOLS, Session
 from codex_jupyter.core.thread_shape import summary_shape, thread_shape
+from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import (
     DuplicateIdError,
     InvalidRequestError,
@@ -343,18 +344,18 @@ class ThreadManager:
             raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
         return summary_shape(stored, turns=stored.turns if include_turns else ())
 
-    async def turns(self, thread_id: ThreadId) -> Sequence[Json]:
-        """Return the turns of a thread, loaded or stored, oldest first, with their items.
+    async def transcript(self, thread_id: ThreadId) -> Transcript:
+        """Return the turns of a thread, loaded or stored. Only look: it may be the live one.
 
         Raises:
             ThreadNotFoundError: It is neither.
         """
         if (session := self._sessions.get(thread_id)) is not None:
-            return session.state.transcript.turns()
+            return session.state.transcript
         stored = await self._store.read(thread_id)
         if stored is None:
             raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
-        return stored.turns
+        return Transcript(stored.turns)
 
     async def search(
         self, term: str, *, archived: bool, limit: int, offset: int

@@ -108,10 +108,20 @@ class Transcript:
             case _:
                 pass
 
-    def turns(self) -> list[Json]:
-        """Return all turns with their items; open items have the text they have so far."""
-        last = self._turns[-1] if self._turns else None
-        return [self._shown(turn, is_last=turn is last) for turn in self._turns]
+    @property
+    def turn_ids(self) -> list[TurnId]:
+        """Ids of all turns, oldest first."""
+        return [TurnId(turn["id"]) for turn in self._turns]
+
+    def turns(self, places: Iterable[int] | None = None) -> list[Json]:
+        """Return turns with their items; open items have the text they have so far.
+
+        Args:
+            places: Which ones; default: all. Those of long ago take a moment to unpack.
+        """
+        chosen = range(len(self._turns)) if places is None else places
+        last = len(self._turns) - 1
+        return [self._shown(self._turns[n], is_last=n == last) for n in chosen]
 
     def _shown(self, turn: Json, *, is_last: bool) -> Json:
         turn = unpacked(turn)

@@ -129,7 +129,7 @@ class Engine:
 
     def _describe(self, thread_id: ThreadId) -> Json:
         session = self.threads.get(thread_id)
-        is_first = not session.state.transcript.turns()
+        is_first = not session.state.transcript.turn_ids
         return {
             "model": session.config.model,
             "sandbox": NOT_SANDBOXED,

@@ -11,7 +11,6 @@ from codex_jupyter.protocol.history_requests import (
     ThreadSearchParams,
     TurnsListParams,
 )
-from codex_jupyter.rollout.packed import unpacked
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
@@ -69,21 +68,20 @@ class HistoryHandlers:
 
     async def _turns(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnsListParams, params)
-        turns = await self._threads.turns(parse_thread_id(asked.thread_id))
-        if asked.sort_direction != "asc":
-            turns = turns[::-1]
+        transcript = await self._threads.transcript(parse_thread_id(asked.thread_id))
+        ids = transcript.turn_ids
+        places = range(len(ids)) if asked.sort_direction == "asc" else range(len(ids) - 1, -1, -1)
         begin = 0
         if asked.cursor is not None:
-            places = [place for place, turn in enumerate(turns) if turn["id"] == asked.cursor]
-            if not places:
+            if asked.cursor not in ids:
                 raise InvalidRequestError(f"invalid cursor: {asked.cursor[:100]}")
-            begin = places[0] + 1
+            begin = places.index(ids.index(asked.cursor)) + 1
         limit = min(max(asked.limit or _USUAL_PAGE, 1), _MAX_PAGE)
-        page = turns[begin : begin + limit]
+        page = transcript.turns(places[begin : begin + limit])
         view = asked.items_view or "summary"
         return {
             "data": [_seen(turn, view) for turn in page],
-            "nextCursor": page[-1]["id"] if begin + limit < len(turns) else None,
+            "nextCursor": page[-1]["id"] if begin + limit < len(ids) else None,
             "backwardsCursor": page[0]["id"] if page else None,
         }
 
@@ -105,7 +103,6 @@ def _match(snippet: str, term: str) -> dict[str, int]:
 
 
 def _seen(turn: Json, view: str) -> Json:
-    turn = unpacked(turn)
     items: list[Json] = turn["items"]
     if view == "notLoaded":
         items = []
