@@ -58,6 +58,7 @@ class SessionConfig:
     """Tokens at which the memory is compacted, if that is stated; see `compaction_limit`."""
 
     output_tokens: int
+    web_search: str = "disabled"
 
     @property
     def policy(self) -> Policy:
@@ -96,6 +97,7 @@ class SessionConfig:
             context_window=merged.model_context_window or known_window(model),
             auto_compact_limit=merged.model_auto_compact_token_limit,
             output_tokens=merged.tool_output_token_limit,
+            web_search=merged.web_search,
         )
 
     def with_overrides(self, overrides: TurnOverrides) -> "SessionConfig":

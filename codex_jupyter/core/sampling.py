@@ -183,6 +183,8 @@ class Sampler:
             case "response.output_item.added":
                 if event["item"].get("type") in ("message", "reasoning"):
                     self._begin(event["item"])
+                elif event["item"].get("type") == "web_search_call":
+                    self._host.start_item(_web_search(event["item"]))
             case "response.reasoning_summary_part.added":
                 if self._open is not None:
                     index = int(event.get("summary_index", 0))
@@ -217,6 +219,8 @@ class Sampler:
             item = item if item.get("call_id") else {**item, "call_id": new_item_id()}
             sampled.calls.append(item)
         sampled.memory.append(item)
+        if kind == "web_search_call":
+            await self._host.complete_item(_web_search(item))
         if kind not in ("message", "reasoning"):
             return
         if self._open is None:
@@ -266,6 +270,17 @@ class Sampler:
     def _abandon(self) -> None:
         if (item := self._partial()) is not None:
             self._host.drop_item({**item, "abandoned": True})
+
+
+def _web_search(item: Json) -> Json:
+    """Return the item that shows a search, which the provider does by itself."""
+    action: Json = item.get("action") or {}
+    return {
+        "type": "webSearch",
+        "id": item.get("id") or new_item_id(),
+        "query": str(action.get("query") or ""),
+        "action": action or None,
+    }
 
 
 def _reasoning_part(kind: str, event: ModelEvent) -> tuple[DeltaKind, int] | None:

@@ -1,7 +1,7 @@
 """One turn: ask the model, run the tools it calls, and again, until it is done."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -266,9 +266,12 @@ class Turn:
 
     def _request(self, client: ModelClient, tools: ToolRegistry) -> ModelRequest:
         capabilities = client.capabilities
-        specs: Sequence[Json] = ()
+        specs: list[Json] = []
         if capabilities.tools:
             specs = tools.specs(freeform=capabilities.freeform_tools)
+            if specs and self.config.web_search != "disabled":
+                live = self.config.web_search == "live"
+                specs.append({"type": "web_search", "external_web_access": live})
         return ModelRequest(
             model=self.config.model,
             instructions=self.config.base_instructions,

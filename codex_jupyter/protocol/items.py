@@ -26,6 +26,7 @@ __all__ = [
     "TurnError",
     "UserInput",
     "UserMessageItem",
+    "WebSearchItem",
     "input_chars",
     "input_preview",
 ]
@@ -199,6 +200,14 @@ class McpToolCallItem(_Timed):
     duration_ms: int | None = None
 
 
+class WebSearchItem(_Timed):
+    """The provider searched the web by itself."""
+
+    type: Literal["webSearch"] = "webSearch"
+    query: str
+    action: dict[str, Any] | None = None
+
+
 class ContextCompactionItem(_Timed):
     """The model's memory was replaced by a summary."""
 
@@ -214,6 +223,7 @@ ThreadItem = Annotated[
     | FileChangeItem
     | DynamicToolCallItem
     | McpToolCallItem
+    | WebSearchItem
     | ContextCompactionItem,
     Field(discriminator="type"),
 ]

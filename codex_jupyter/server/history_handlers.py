@@ -73,9 +73,10 @@ class HistoryHandlers:
         places = range(len(ids)) if asked.sort_direction == "asc" else range(len(ids) - 1, -1, -1)
         begin = 0
         if asked.cursor is not None:
-            if asked.cursor not in ids:
+            found = [place for place, turn_id in enumerate(ids) if turn_id == asked.cursor]
+            if not found:
                 raise InvalidRequestError(f"invalid cursor: {asked.cursor[:100]}")
-            begin = places.index(ids.index(asked.cursor)) + 1
+            begin = places.index(found[0]) + 1
         limit = min(max(asked.limit or _USUAL_PAGE, 1), _MAX_PAGE)
         page = transcript.turns(places[begin : begin + limit])
         view = asked.items_view or "summary"

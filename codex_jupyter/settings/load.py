@@ -105,6 +105,9 @@ class Settings:
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     """Those that are enabled, by name."""
 
+    web_search: Literal["disabled", "cached", "live"] = "disabled"
+    """Whether a provider that can search the web may do so."""
+
     thread_idle_limit: float = 1800.0
     """Seconds after which a loaded thread that nobody hears is unloaded; the original's number."""
 
@@ -228,6 +231,7 @@ _COPIED = (
     "tool_output_token_limit",
     "offline_pace",
     "thread_idle_limit",
+    "web_search",
     "headless",
 )
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.behaviour.conftest import Lab
-from tests.behaviour.talk import Talk, text
-from tests.fake_model import reason, say
+from tests.behaviour.talk import Talk, connect, text
+from tests.fake_model import raw, reason, say
 
 pytestmark = pytest.mark.anyio
 
@@ -167,3 +167,21 @@ async def test_empty_input_is_refused(lab: Lab, talk: Talk) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     refusal = await talk.refused("turn/start", {"threadId": thread_id, "input": []})
     assert (refusal.code, refusal.message) == (-32600, "input must not be empty")
+
+
+async def test_a_search_of_the_providers_is_offered_shown_and_remembered(lab: Lab) -> None:
+    lab.configure('web_search = "live"')
+    action = {"type": "search", "query": "penguins"}
+    item = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    added = {"type": "response.output_item.added", "output_index": 0, "item": item}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+    lab.fake.add(raw(added, done) + say("Found them."), say("ok"))
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace)
+        await talk.turn(thread_id)
+        assert {"type": "web_search", "external_web_access": True} in lab.fake.requests[0]["tools"]
+        (search,) = talk.items("webSearch")
+        assert (search["id"], search["query"]) == ("ws_1", "penguins")
+        await talk.turn(thread_id)
+        kinds = [i["type"] for i in lab.fake.requests[1]["input"]]
+        assert "web_search_call" in kinds
