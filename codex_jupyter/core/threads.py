@@ -43,8 +43,8 @@ __all__ = ["ThreadManager"]
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 
-_UNLOAD_PAUSE: Final = 0.05
-"""Seconds between looks for idle threads, at least."""
+_UNLOAD_PAUSES: Final = (0.05, 60.0)
+"""Seconds between looks for idle threads: a thirtieth of their limit, within these."""
 
 _CLOSE_LIMIT: Final = 60.0
 """Seconds that the end of all sessions may take; what still runs then is cancelled."""
@@ -266,7 +266,9 @@ class ThreadManager:
             while True:
                 now = time.monotonic()
                 waits = [s.state.last_event + limit - now for s in self._sessions.values()]
-                await anyio.sleep(max(_UNLOAD_PAUSE, min(waits, default=limit)))
+                # Those that are heard or at work stay due: they are not looked at all the time.
+                pause = min(max(limit / 30, _UNLOAD_PAUSES[0]), _UNLOAD_PAUSES[1])
+                await anyio.sleep(max(pause, min(waits, default=limit)))
                 for session in list(self._sessions.values()):
                     if self._may_unload(session, limit):
                         async with self.alone_with(session.thread_id, "being closed"):

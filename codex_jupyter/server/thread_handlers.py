@@ -95,13 +95,15 @@ class ThreadHandlers:
             then=lambda: self._threads.announce(session, include_turns=with_turns),
         )
 
-    async def _rollback(self, _connection: Connection, params: Any) -> Json:
+    async def _rollback(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "take turns back")
         asked = read_params(ThreadRollbackParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         await session.roll_back(asked.num_turns)
         return {"thread": self._threads.shape(session, include_turns=True)}
 
-    async def _revert(self, _connection: Connection, params: Any) -> Json:
+    async def _revert(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "take turns back")
         asked = read_params(ThreadRevertParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         await session.revert(asked.before_turn_id)
@@ -121,16 +123,19 @@ class ThreadHandlers:
         await self._moves.rename(parse_thread_id(asked.thread_id), asked.name)
         return {}
 
-    async def _archive(self, _connection: Connection, params: Any) -> Json:
+    async def _archive(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "move threads")
         asked = read_params(ThreadArchiveParams, params)
         await self._moves.archive(parse_thread_id(asked.thread_id))
         return {}
 
-    async def _unarchive(self, _connection: Connection, params: Any) -> Json:
+    async def _unarchive(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "move threads")
         asked = read_params(ThreadUnarchiveParams, params)
         return {"thread": await self._moves.unarchive(parse_thread_id(asked.thread_id))}
 
-    async def _delete(self, _connection: Connection, params: Any) -> Json:
+    async def _delete(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "delete threads")
         asked = read_params(ThreadDeleteParams, params)
         await self._moves.delete(parse_thread_id(asked.thread_id))
         return {}
@@ -160,7 +165,8 @@ class ThreadHandlers:
         await self._threads.get(parse_thread_id(asked.thread_id)).inject(asked.items)
         return {}
 
-    async def _undo(self, _connection: Connection, params: Any) -> Json:
+    async def _undo(self, connection: Connection, params: Any) -> Json:
+        _require_owner(connection, "take patches back")
         asked = read_params(ThreadUndoParams, params)
         turn_id, files = await self._threads.get(parse_thread_id(asked.thread_id)).undo()
         return {"turnId": turn_id, "files": files}
@@ -182,11 +188,8 @@ class ThreadHandlers:
 
     async def _shell(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadShellParams, params)
-        if not connection.rights.may_answer:
-            # Nobody is asked about such a command, so whoever may not agree may not order it.
-            raise InvalidRequestError(
-                f"this connection ({connection.rights.label}) may not run the user's commands"
-            )
+        # Nobody is asked about such a command, so whoever may not agree may not order it.
+        _require_owner(connection, "run the user's commands")
         if not asked.command.strip():
             raise InvalidRequestError("command must not be empty")
         session = self._threads.get(parse_thread_id(asked.thread_id))
@@ -194,6 +197,12 @@ class ThreadHandlers:
         op = UserShell(asked.command, min(max(timeout, 0.001), _MAX_SHELL_SECONDS))
         accepted = await session.submit(Submission(new_turn_id(), op, chosen_by_caller=False))
         return Reply({}, then=accepted.start)
+
+
+def _require_owner(connection: Connection, what: str) -> None:
+    """Refuse what a kernel could do in the name of a command that has read its token."""
+    if not connection.rights.may_answer:
+        raise InvalidRequestError(f"this connection ({connection.rights.label}) may not {what}")
 
 
 def _turn_id(text: str | None) -> tuple[TurnId, bool]:

@@ -189,6 +189,16 @@ async def test_a_kernel_may_not_order_commands_nobody_is_asked_about(lab: Lab) -
         asked = {"threadId": thread_id, "command": "touch made"}
         refusal = await kernel.refused("thread/shellCommand", asked)
         assert "may not run the user's commands" in refusal.message
+        for method, more in (
+            ("thread/delete", {}),
+            ("thread/archive", {}),
+            ("thread/unarchive", {}),
+            ("thread/rollback", {"numTurns": 1}),
+            ("thread/revert", {"beforeTurnId": thread_id}),
+            ("thread/undo", {}),
+        ):
+            refusal = await kernel.refused(method, {"threadId": thread_id, **more})
+            assert "this connection (kernel) may not" in refusal.message
         refusal = await owner.refused("thread/shellCommand", {**asked, "command": " "})
         assert refusal.message == "command must not be empty"
     assert not (lab.workspace / "made").exists()
