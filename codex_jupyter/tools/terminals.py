@@ -103,6 +103,11 @@ class Terminals:
         """Those that run, oldest first."""
         return [terminal for terminal in self._terminals.values() if terminal.is_live]
 
+    @property
+    def reserved(self) -> frozenset[int]:
+        """Ids that were given out and have no command yet."""
+        return frozenset(self._reserved)
+
     def find(self, process_id: object) -> Terminal | None:
         """Return a terminal by its id, as long as it is known."""
         return self._terminals.get(process_id) if isinstance(process_id, int) else None

@@ -1,9 +1,16 @@
 """Input while a turn runs: it joins the turn or is refused, and never vanishes."""
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from codex_jupyter.core.turn import Spoken
+from codex_jupyter.errors import NoActiveTurnError
+from codex_jupyter.ids import ThreadId
+from codex_jupyter.protocol.events import TokenUsageUpdated
+from codex_jupyter.protocol.items import TextInput
 from tests.behaviour.conftest import Lab
-from tests.behaviour.talk import Json, Talk, text
+from tests.behaviour.talk import Json, Talk, connect, text
 from tests.fake_model import call, say
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +148,30 @@ async def test_a_start_with_the_id_that_runs_is_a_duplicate(lab: Lab, talk: Talk
     refusal = await talk.refused("turn/start", params)
     assert refusal.message == f"turn id already exists: {turn_id}"
     assert refusal.data == {"duplicate": "turn", "id": turn_id, "status": "inProgress"}
+
+
+async def test_input_is_taken_only_while_it_will_still_be_answered(lab: Lab) -> None:
+    """W-19: between the last look at the input and the end there is no gap to fall into."""
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = ThreadId(await talk.start_thread(lab.workspace))
+        session = (await server.engine()).threads.get(thread_id)
+        for n in range(10):
+            lab.fake.add(say("first"), say("second"))
+            before = session.state.log.last
+            turn_id = await talk.start_turn(thread_id, f"wish {n}")
+            with anyio.fail_after(5):
+                while not any(
+                    isinstance(event.msg, TokenUsageUpdated)
+                    for event in session.state.log.since(before) or ()
+                ):
+                    await anyio.lowlevel.checkpoint()
+            taken = True
+            try:
+                session.steer(turn_id, Spoken((TextInput(text="one more"),)))
+            except NoActiveTurnError:
+                taken = False
+            await talk.turn_end(turn_id)
+            lab.fake.clear()
+            kinds = [item["type"] for item in session.state.transcript.turns()[-1]["items"]]
+            assert kinds[-1] == "agentMessage"
+            assert kinds.count("userMessage") == 1 + taken

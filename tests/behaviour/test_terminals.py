@@ -7,6 +7,7 @@ import anyio
 import psutil
 import pytest
 
+from codex_jupyter.ids import ThreadId
 from codex_jupyter.tools import terminals
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
@@ -174,18 +175,22 @@ async def test_a_stop_in_the_first_wait_leaves_no_item_open(lab: Lab, talk: Talk
     assert talk.items("commandExecution")[0]["status"] == "failed"
 
 
-async def test_ids_come_back_when_nothing_is_started(lab: Lab, talk: Talk) -> None:
+async def test_ids_come_back_when_nothing_is_started(lab: Lab) -> None:
     """W-65: ids leak when building the command fails."""
     lab.fake.add(
         start("true", workdir="absent"),
         start("touch made", call_id="e2"),
         say("ok"),
     )
-    thread_id = await talk.start_thread(lab.workspace, approvalPolicy="untrusted")
-    turn_id = await talk.start_turn(thread_id)
-    await talk.answer(await talk.asked(), {"decision": "accept"})
-    await talk.answer(await talk.asked(n=2), {"decision": "decline"})
-    assert (await talk.turn_end(turn_id))["status"] == "completed"
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace, approvalPolicy="untrusted")
+        turn_id = await talk.start_turn(thread_id)
+        await talk.answer(await talk.asked(), {"decision": "accept"})
+        await talk.answer(await talk.asked(n=2), {"decision": "decline"})
+        assert (await talk.turn_end(turn_id))["status"] == "completed"
+        engine = await server.engine()
+        known = engine.threads.get(ThreadId(thread_id)).terminals
+        assert known.reserved == frozenset()
     statuses = [item["status"] for item in talk.items("commandExecution")]
     assert statuses == ["failed", "declined"]
     assert "could not be started" in outputs(lab)[0]
