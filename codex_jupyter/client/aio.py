@@ -9,6 +9,7 @@ import anyio
 from codex_jupyter._version import __version__
 from codex_jupyter.client.turn_stream import TurnStream
 from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
+from codex_jupyter.ids import uuid7
 from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND, Response
 from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.rpc import Peer
@@ -164,6 +165,8 @@ class CodexClient:
     async def follow(self, thread_id: str, turn_id: str) -> AsyncGenerator["TurnStream"]:
         """Stream a turn that somebody has started, from a snapshot on; it may have ended.
 
+        Of the thread only this turn travels: a whole one may be larger than a message can be.
+
         Raises:
             RemoteError: The thread cannot be resumed.
             PeerClosedError: The connection ended.
@@ -172,6 +175,7 @@ class CodexClient:
         stops: list[Callable[[], None]] = []
         answered = anyio.Event()
         problem: list[Json] = []
+        await self.call("thread/resume", {"threadId": thread_id, "excludeTurns": True})
         peer = await self._connected()
 
         def take(response: Response) -> None:
@@ -179,14 +183,14 @@ class CodexClient:
                 problem.append(response.error)
             elif not peer.closed:
                 stream.is_known = True
-                stream.resume(_turns_of(response))
+                stream.resume(cast("Json", response.result)["data"])
                 # From here on: what the snapshot has is not taken again.
                 stops.append(self.listen(thread_id, stream.put))
                 self._streams.add(stream)
-                self._threads.add(thread_id)
             answered.set()
 
-        peer.ask(f"follow {turn_id}", "thread/resume", {"threadId": thread_id}, take)
+        asked = {"threadId": thread_id, "turnId": turn_id, "itemsView": "full"}
+        peer.ask(f"follow {uuid7()}", "thread/turns/list", asked, take)
         try:
             await answered.wait()
             if problem:

@@ -15,6 +15,7 @@ __all__ = [
     "CellKeys",
     "Notebook",
     "client_mark",
+    "lasting_cell_id",
     "normalised",
     "read_mark",
     "thread_id_of",
@@ -60,15 +61,27 @@ class CellKeys:
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
+        self._execution = ""
+        self._asked: Counter[str] = Counter()
 
-    def key(self, source: str, cell_id: str | None) -> CellKey:
+    def key(self, source: str, cell_id: str | None, execution: str = "") -> CellKey:
         """Return the key of the cell that runs now.
 
         Without an id of its own a cell is its source, and how many equal ones ran before it.
+
+        Args:
+            source: The cell, its first line included.
+            cell_id: Its id, if it has one that lasts.
+            execution: Tells this run of the cell from every other. A cell that asks the same
+                several times in one run, as in a loop, asks for as many answers.
         """
-        if cell_id:
-            return CellKey(f"id {cell_id}", is_lasting=True)
         text = normalised(source)
+        if cell_id:
+            if execution != self._execution:
+                self._execution, self._asked = execution, Counter()
+            number = self._asked[text]
+            self._asked[text] += 1
+            return CellKey(f"id {cell_id}" + (f" #{number}" if number else ""), is_lasting=True)
         number = self._seen[text]
         self._seen[text] += 1
         return CellKey(f"source {number} {text}", is_lasting=False)
@@ -91,6 +104,17 @@ def normalised(source: str) -> str:
     kept = "\n".join(line.rstrip() for line in lines).strip("\n")
     first, newline, rest = kept.partition("\n")
     return f"{_OPTIONS.sub('', first).rstrip()}{newline}{rest}"
+
+
+def lasting_cell_id(cell_id: object) -> str | None:
+    """Return the id that a front end sent with a cell, or ``None`` for one that does not last.
+
+    VS Code counts its cells anew each time a notebook is opened, and sends an address with that
+    number in it.
+    """
+    if not isinstance(cell_id, str) or cell_id.startswith("vscode-"):
+        return None
+    return cell_id or None
 
 
 def client_mark(key: CellKey, attempt: int) -> str:

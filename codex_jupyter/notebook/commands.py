@@ -105,7 +105,7 @@ def _resume(magic: Magic, rest: str) -> None:
     resumed = thread(resume=rest)
     opened = resumed.open()
     magic.use(resumed)
-    turns = opened["thread"]["turns"]
+    turns = resumed.known_turns()
     preview = " ".join(opened["thread"]["preview"].split())[:80]
     _say(f"Going on with {resumed.id} ({len(turns)} turns): {preview}")
 

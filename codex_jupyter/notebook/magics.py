@@ -131,7 +131,7 @@ class CodexMagics(Magics):
         cells = self.runtime.cells
         # Counted also where it is not used: which of two equal cells one is must not depend on it.
         source = f"%%codex {line}\n{cell}"
-        key = cells.keys.key(source, self.runtime.cell_id())
+        key = cells.keys.key(source, self.runtime.cell_id(), self.runtime.execution_id())
         fixed = asked.turn_id is not None or asked.thread is not None
         if cells.notebook is None or cells.opted_out or fixed:
             if asked.again:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from codex_jupyter.notebook.cell_identity import CellKey, client_mark, read_mark, turn_id_of
 
-__all__ = ["Choice", "KnownTurn", "choose", "known_turns", "replaced_before"]
+__all__ = ["Choice", "KnownTurn", "choose", "known_turns", "overtaken_by", "replaced_before"]
 
 Json = dict[str, Any]
 
@@ -87,6 +87,21 @@ def replaced_before(turn_id: str, known: Sequence[KnownTurn]) -> str | None:
         if turn.cell in before and turn.status in ("completed", "inProgress"):
             return turn.label
     return None
+
+
+def overtaken_by(turn_id: str, known: Sequence[KnownTurn], ran: Sequence[str]) -> str | None:
+    """Return the label of a cell that ran before this one now but was answered after it, if any.
+
+    For cells without ids, where a changed cell cannot be told from another one.
+
+    Args:
+        turn_id: The turn that is shown.
+        known: The turns of the thread, oldest first.
+        ran: Ids of the turns of the cells that ran in this kernel so far.
+    """
+    place = next((n for n, turn in enumerate(known) if turn.id == turn_id), len(known))
+    later = [turn for turn in known[place + 1 :] if turn.id in ran]
+    return later[0].label if later else None
 
 
 def _known(turn: Mapping[str, Any]) -> KnownTurn:

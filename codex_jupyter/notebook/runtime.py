@@ -13,7 +13,7 @@ import anyio
 
 from codex_jupyter.errors import CodexError, RemoteError, UsageError
 from codex_jupyter.notebook.asking import Asker, OnApproval
-from codex_jupyter.notebook.cell_identity import Notebook
+from codex_jupyter.notebook.cell_identity import Notebook, lasting_cell_id
 from codex_jupyter.notebook.cells import Cells
 from codex_jupyter.notebook.control import ControlDesk, install_control
 from codex_jupyter.notebook.core_place import CorePlace
@@ -75,7 +75,7 @@ class KernelRuntime:
         self._asker = Asker(self._desk, self, self._headless_policy)
         self.control = ControlDesk(self)
         self.ran_here: set[str] = set()
-        """Ids of the turns whose code has run in this kernel."""
+        """Ids of the turns whose code ran in this kernel: begun here, or run again to the end."""
 
         self.cells = Cells()
         kernel = getattr(self.shell, "kernel", None)
@@ -172,7 +172,7 @@ class KernelRuntime:
     def add_turn(self, handle: TurnHandle, on_approval: OnApproval | None) -> None:
         """Let a turn ask questions and run kernel tools."""
         self._turns[handle.turn_id] = handle
-        self.ran_here.add(handle.turn_id)
+        handle.note_ran = lambda: self.ran_here.add(handle.turn_id)
         if on_approval is not None:
             # What the callback prints belongs under the cell that runs now.
             here = contextvars.copy_context()
@@ -198,8 +198,14 @@ class KernelRuntime:
         if self._kernel is None:
             return None
         metadata: Json = (self._kernel.get_parent("shell") or {}).get("metadata") or {}
-        cell_id = metadata.get("cellId")
-        return cell_id if isinstance(cell_id, str) and cell_id else None
+        return lasting_cell_id(metadata.get("cellId"))
+
+    def execution_id(self) -> str:
+        """Return what tells this run of a cell from every other, or nothing outside of cells."""
+        if self._kernel is None:
+            return ""
+        header: Json = (self._kernel.get_parent("shell") or {}).get("header") or {}
+        return str(header.get("msg_id", ""))
 
     def remove_turn(self, turn_id: str) -> None:
         """Forget a turn that has ended."""

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,13 @@ from codex_jupyter.notebook.cell_identity import CellKey
 from codex_jupyter.notebook.kernel_tools import tool_specs
 from codex_jupyter.notebook.known_turns import Rerun
 from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, tell_in_one_line
-from codex_jupyter.notebook.rerun import KnownTurn, choose, known_turns, replaced_before
+from codex_jupyter.notebook.rerun import (
+    KnownTurn,
+    choose,
+    known_turns,
+    overtaken_by,
+    replaced_before,
+)
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime, get_runtime
 from codex_jupyter.notebook.served_display import ServedDisplay
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
@@ -80,6 +87,8 @@ class _Wishes:
         if self.resume is not None:
             if self.cwd is None:
                 del params["cwd"]
+            # All turns at once may be more than a message can be.
+            params["excludeTurns"] = True
         elif with_tools:
             params["dynamicTools"] = tool_specs()
         return params
@@ -98,6 +107,8 @@ class Thread:
         self._opened_in: object = None
         self._has_turns = False
         self._noticed = False
+        self._cells_ran: list[str] = []
+        """Ids of the turns of cells without ids, as they ran in this kernel."""
 
     def __repr__(self) -> str:
         return f"<Thread {self._id or 'not begun'}>"
@@ -149,10 +160,12 @@ class Thread:
         Raises:
             CodexError: As `run`; also if code of an old answer fails when it is run again.
         """
-        self.open()
-        known = self._runtime.call(self._known_turns)
+        known = self.known_turns()
         choice = choose(self.id, run.key, run.source, known, again=run.again)
-        label = replaced_before(choice.turn_id, known) if choice.does == "show" else None
+        self._finish_background(choice.turn_id)
+        label = self._changed_before(choice.turn_id, known) if choice.does == "show" else None
+        if not run.key.is_lasting:
+            self._cells_ran.append(choice.turn_id)
         here = self._runtime.ran_here
         code = None if choice.turn_id in here or not run.replay else self._runtime.run_recorded
         rerun = Rerun(is_known=choice.does != "begin", is_cell=True, run_item=code)
@@ -167,6 +180,24 @@ class Thread:
             handle.state.notice(f"answered before cell “{label}” changed; --again to refresh")
         self._begin(handle)
         return handle.wait()
+
+    def known_turns(self) -> list[KnownTurn]:
+        """Ask the server for the thread's turns, oldest first."""
+        self.open()
+        return self._runtime.call(self._known_turns)
+
+    def _changed_before(self, turn_id: str, known: list[KnownTurn]) -> str | None:
+        return replaced_before(turn_id, known) or overtaken_by(turn_id, known, self._cells_ran)
+
+    def _finish_background(self, turn_id: str) -> None:
+        """Let this kernel's other turns of the thread end first.
+
+        Not by waiting at the server: their kernel code runs on this thread, which would wait.
+        """
+        for handle in self._runtime.running_turns:
+            if handle.thread_id == self.id and handle.turn_id != turn_id:
+                with suppress(CodexError):  # it belongs to whoever started it
+                    handle.wait()
 
     async def _known_turns(self, client: "CodexClient") -> list[KnownTurn]:
         turns: list[Json] = []
@@ -262,7 +293,7 @@ class Thread:
         if self._id is not None:  # the core was started anew, e.g. by `%codex use`
             params["threadId"] = self._id
             if self._has_turns:
-                return "thread/resume", {"threadId": self._id}
+                return "thread/resume", {"threadId": self._id, "excludeTurns": True}
         return ("thread/resume" if self._wishes.resume is not None else "thread/start"), params
 
     async def _open_async(self) -> None:
@@ -283,8 +314,14 @@ class Thread:
             is_taken = isinstance(data, dict) and data.get("duplicate") == "thread"
             if not is_taken or (self._id is None and not self._wishes.joins):
                 raise
+            if data["status"] == "archived":
+                raise UsageError(
+                    f"the thread {params['threadId']} of this notebook is archived: unarchive it, "
+                    "or begin another one with `%codex new` or `%codex notebook OTHER_NAME`"
+                ) from None
         # Begun before: by an earlier run of this notebook, or without a turn so far.
-        return await client.call("thread/resume", {"threadId": params["threadId"]})
+        asked = {"threadId": params["threadId"], "excludeTurns": True}
+        return await client.call("thread/resume", asked)
 
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)

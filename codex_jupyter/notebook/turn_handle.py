@@ -95,6 +95,9 @@ class TurnHandle:
         self.before_turn: Callable[[TurnHandle], Coroutine[Any, Any, None]] | None = None
         """Runs beside the beginning of the turn, on the core's loop."""
 
+        self.note_ran: Callable[[], object] = _nothing
+        """Called once the kernel code of the turn runs here, or has run again to its end."""
+
         self._rerun = rerun or Rerun()
         self._core = core
         self._display = display
@@ -149,6 +152,7 @@ class TurnHandle:
         while True:
             try:
                 async with client.turn(self.thread_id, params) as stream:
+                    self.note_ran()
                     async for method, told in stream:
                         self._take(method, told)
             except RemoteError as refusal:
@@ -189,6 +193,7 @@ class TurnHandle:
                 return
             if not result["success"]:
                 raise ReplayError(str(result["contentItems"][0].get("text", "")))
+        self.note_ran()
 
     def wait(self) -> TurnResult:
         """Run the turn's kernel code on this thread until the turn ends.
@@ -381,6 +386,10 @@ class TurnHandle:
         if result.status == "failed":
             raise TurnFailedError(result)
         return result
+
+
+def _nothing() -> None:
+    """Note nothing: nobody asks."""
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:

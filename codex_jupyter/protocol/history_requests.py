@@ -2,8 +2,10 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from codex_jupyter.protocol._wire import WireModel
-from codex_jupyter.protocol.shapes import Thread, Turn
+from codex_jupyter.protocol.shapes import UUID_FORMAT, Thread, Turn
 
 __all__ = [
     "HISTORY_REQUESTS",
@@ -28,6 +30,9 @@ class TurnsListParams(WireModel):
 
     items_view: Literal["notLoaded", "summary", "full"] | None = None
     """``summary``, the default, has what the user said and the last answer."""
+
+    turn_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
+    """Ours: list this turn alone, or nothing if the thread has none of this id."""
 
 
 class TurnsListResult(WireModel):

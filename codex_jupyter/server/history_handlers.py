@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import InvalidRequestError
-from codex_jupyter.ids import parse_thread_id
+from codex_jupyter.ids import parse_thread_id, same_turn_id
 from codex_jupyter.protocol.history_requests import (
     SearchOccurrencesParams,
     ThreadSearchParams,
@@ -70,10 +70,14 @@ class HistoryHandlers:
         asked = read_params(TurnsListParams, params)
         transcript = await self._threads.transcript(parse_thread_id(asked.thread_id))
         ids = transcript.turn_ids
-        places = range(len(ids)) if asked.sort_direction == "asc" else range(len(ids) - 1, -1, -1)
+        places = list(range(len(ids)))
+        if asked.turn_id is not None:
+            places = [place for place in places if same_turn_id(asked.turn_id, ids[place])]
+        if asked.sort_direction != "asc":
+            places.reverse()
         begin = 0
         if asked.cursor is not None:
-            found = [place for place, turn_id in enumerate(ids) if turn_id == asked.cursor]
+            found = [place for place in places if ids[place] == asked.cursor]
             if not found:
                 raise InvalidRequestError(f"invalid cursor: {asked.cursor[:100]}")
             begin = places.index(found[0]) + 1
@@ -82,7 +86,7 @@ class HistoryHandlers:
         view = asked.items_view or "summary"
         return {
             "data": [_seen(turn, view) for turn in page],
-            "nextCursor": page[-1]["id"] if begin + limit < len(ids) else None,
+            "nextCursor": page[-1]["id"] if begin + limit < len(places) else None,
             "backwardsCursor": page[0]["id"] if page else None,
         }
 

@@ -55,6 +55,10 @@ async def pages(talk: Talk, thread_id: str) -> None:
         page = await talk.ask("thread/turns/list", {**asked, "itemsView": view})
         assert [len(turn["items"]) for turn in page["data"]] == [items] * 2
         assert page["data"][0]["itemsView"] == view
+    only = {**asked, "turnId": second["data"][0]["id"].upper()}
+    assert wishes(await talk.ask("thread/turns/list", only)) == ["wish 2"]
+    only["turnId"] = "00000000-0000-4000-8000-000000000000"
+    assert (await talk.ask("thread/turns/list", only))["data"] == []
     refusal = await talk.refused("thread/turns/list", {**asked, "cursor": "nothing"})
     assert refusal.message == "invalid cursor: nothing"
 

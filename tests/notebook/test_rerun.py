@@ -20,6 +20,11 @@ from tests.notebook.server_driver import JupyterServer
 pytestmark = pytest.mark.notebook
 
 NAME = "%codex notebook analysis"
+PICTURE = """
+import base64, os
+from IPython.display import display
+display({"image/png": base64.b64encode(os.urandom(4_400_000)).decode()}, raw=True)
+"""
 FREE = {"approval_policy": "never", "sandbox_mode": "danger-full-access"}
 Start = Callable[[], Kernel]
 
@@ -140,6 +145,97 @@ def test_code_that_fails_when_it_runs_again_is_shown_and_stops(start: Start, mod
     assert "FileNotFoundError" in run.evalue
     assert "--again" in run.evalue
     assert kernel.execute("z").ename == "NameError"
+    assert len(model.requests) == 3
+
+
+def test_what_was_only_shown_is_replayed_when_it_is_asked_for(start: Start, model: Model) -> None:
+    """Showing an answer without its code must not count as having run it."""
+    model.will(python("x = 42"), say("x is made"))
+    run_cell(start(), "%%codex\nMake x.", "a")
+    kernel = start()
+    run_cell(kernel, "%%codex --no-replay\nMake x.", "a")
+    assert kernel.execute("x").ename == "NameError"
+    run_cell(kernel, "%%codex\nMake x.", "a")
+    assert ran(kernel, "x").result == "42"
+    assert len(model.requests) == 2
+
+
+def test_code_that_failed_when_it_ran_again_is_not_taken_for_run(
+    start: Start, model: Model
+) -> None:
+    """A cell that failed for want of a file must not pass the next time, still without its data."""
+    model.will(python("y = open('there').read()"), say("read"))
+    kernel = start()
+    (kernel.folder / "there").write_text("then")
+    run_cell(kernel, "%%codex\nRead it.", "a")
+    kernel = start()
+    for _ in range(2):
+        assert kernel.wait(submit_cell(kernel, "%%codex\nRead it.", "a")).ename == "ReplayError"
+    (kernel.folder / "there").write_text("now")
+    run_cell(kernel, "%%codex\nRead it.", "a")
+    assert ran(kernel, "y").result == "'now'"
+    assert len(model.requests) == 2
+
+
+def test_a_notebook_with_more_pictures_than_one_message_holds_runs_again(
+    start: Start, model: Model
+) -> None:
+    """All turns at once would be 23 MB, and a message has 16 MiB; one turn has far less."""
+    cells = ("A", "B", "C", "D")
+    for _ in cells:
+        model.will(python(PICTURE), say("drawn"))
+    for options in ("", "--no-replay "):
+        kernel = start()
+        for cell in cells:
+            run_cell(kernel, f"%%codex {options}\nDraw {cell}.", cell)
+            assert last_text(kernel) == "drawn"
+    assert len(model.requests) == 2 * len(cells)
+
+
+def test_a_cell_that_asks_the_same_in_a_loop_is_answered_each_time(
+    start: Start, model: Model
+) -> None:
+    model.will(say("one"), say("two"))
+    loop = "for _ in range(2):\n    get_ipython().run_cell_magic('codex', '', 'Say.')"
+    for _ in range(2):
+        kernel = start()
+        run_cell(kernel, loop, "a")
+        answers = [turn[TURN_MIME]["items"][-1]["text"] for turn in kernel.turns()]
+        assert answers == ["one", "two"]
+    assert len(model.requests) == 2
+
+
+def test_a_turn_of_the_same_thread_in_the_background_is_let_finish_first(
+    start: Start, model: Model
+) -> None:
+    """Its code needs the thread on which the cell would wait for it."""
+    behind = (say("wait", deltas=2) + python("q = 1")).hang(after=3)
+    model.will(say("begun"), behind, say("q is made"), say("and now this"))
+    kernel = start()
+    run_cell(kernel, "%%codex\nBegin.", "a")
+    thread_id = kernel.turn()["threadId"]
+    ran(
+        kernel,
+        f"import codex_jupyter\nh = codex_jupyter.thread(resume='{thread_id}').start('Make q.')",
+    )
+    model.wait_for_requests(2)
+    run = submit_cell(kernel, "%%codex\nNext.", "b")
+    model.fake.resume()
+    assert kernel.wait(run).status == "ok", run.traceback
+    assert last_text(kernel) == "and now this"
+    assert ran(kernel, "q, h.result().text").result == "(1, 'q is made')"
+    assert len(model.requests) == 4
+
+
+def test_an_answer_is_stale_after_a_changed_cell_without_an_id(start: Start, model: Model) -> None:
+    """Where cells have no ids, what ran before it now and was answered after it tells."""
+    model.will(say("loaded"), say("plotted"), say("loaded more"))
+    for cells, stale in ((("Load.", "Plot."), ()), (("Load more.", "Plot."), ("Load more.",))):
+        kernel = start()
+        for cell in cells:
+            ran(kernel, f"%%codex\n{cell}")
+        said = [notice for notice in notices(kernel) if "answered before" in notice]
+        assert said == [f"answered before cell “{c}” changed; --again to refresh" for c in stale]
     assert len(model.requests) == 3
 
 

@@ -11,12 +11,19 @@ from codex_jupyter.notebook.cell_identity import (
     CellKeys,
     Notebook,
     client_mark,
+    lasting_cell_id,
     normalised,
     read_mark,
     thread_id_of,
     turn_id_of,
 )
-from codex_jupyter.notebook.rerun import KnownTurn, choose, known_turns, replaced_before
+from codex_jupyter.notebook.rerun import (
+    KnownTurn,
+    choose,
+    known_turns,
+    overtaken_by,
+    replaced_before,
+)
 
 BOOK = Notebook("analysis", "%codex notebook")
 THREAD = thread_id_of(BOOK)
@@ -126,6 +133,28 @@ def test_an_answer_is_stale_once_an_earlier_cell_was_answered_anew() -> None:
     assert replaced_before("2", [*turns[:2], KnownTurn("3", "failed", "a", "x")]) is None
     assert replaced_before("2", [*turns[:2], KnownTurn("3", "completed", "c", "x")]) is None
     assert replaced_before("9", turns) is None
+
+
+def test_an_answer_is_stale_once_a_cell_that_ran_before_it_was_answered_after_it() -> None:
+    turns = [KnownTurn(str(n), "completed", None, f"cell {n}") for n in range(4)]
+    assert overtaken_by("1", turns, ["3"]) == "cell 3"
+    assert overtaken_by("1", turns, ["0", "1"]) is None
+    assert overtaken_by("1", turns, []) is None
+    assert overtaken_by("9", turns, ["3"]) is None
+
+
+def test_a_cell_that_asks_the_same_twice_in_one_run_is_two_cells() -> None:
+    keys = CellKeys()
+    asked = [keys.key(source, "a", run) for run in ("m1", "m2") for source in "xxy"]
+    assert asked[:3] == asked[3:]
+    assert asked[0] == asked[2] == CellKey("id a", is_lasting=True)
+    assert asked[0] != asked[1]
+
+
+@pytest.mark.parametrize("strange", [None, 7, "", "vscode-notebook-cell:/a.ipynb#W0sZmlsZQ%3D%3D"])
+def test_ids_that_do_not_last_are_none(strange: object) -> None:
+    assert lasting_cell_id(strange) is None
+    assert lasting_cell_id("1c7e5b5a") == "1c7e5b5a"
 
 
 def test_turns_are_read_as_the_server_lists_them() -> None:
