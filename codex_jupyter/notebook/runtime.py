@@ -188,7 +188,9 @@ class KernelRuntime:
         """Return what is known of the notebook, asking the server what the page said of it."""
         cells = self.cells
         if cells.named is None and cells.from_page is None and self.find_core():
-            told = self.call(lambda client: client.call("notebook/identity", {}))
+            # A cell with an id comes from a page, which may only be on its way to the server.
+            asked = {"expectsPage": self.cell_id() is not None}
+            told = self.call(lambda client: client.call("notebook/identity", asked))
             if (notebook_id := told.get("notebookId")) is not None:
                 cells.from_page = Notebook(notebook_id, "the page")
         return cells

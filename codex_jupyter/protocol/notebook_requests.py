@@ -19,16 +19,24 @@ class NotebookIdentifyParams(WireModel):
     kernel_id: str
     notebook_id: str
     path: str
+    is_new: bool = False
+    """Whether the id was made just now. If another page made one before, for the same kernel and
+    path, that one counts."""
 
 
 class NotebookIdentifyResult(WireModel):
     """The result of notebook/identify."""
+
+    notebook_id: str
+    """The id that counts; the page keeps it."""
 
 
 class NotebookIdentityParams(WireModel):
     """Ours, for kernels: which notebook the asking kernel runs."""
 
     METHOD: ClassVar[str] = "notebook/identity"
+    expects_page: bool = False
+    """Whether the cell came from a page, so that one is waited for even before it is connected."""
 
 
 class NotebookIdentityResult(WireModel):

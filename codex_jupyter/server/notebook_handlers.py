@@ -7,7 +7,10 @@ from typing import Any, Final
 import anyio
 
 from codex_jupyter.errors import InvalidRequestError
-from codex_jupyter.protocol.notebook_requests import NotebookIdentifyParams
+from codex_jupyter.protocol.notebook_requests import (
+    NotebookIdentifyParams,
+    NotebookIdentityParams,
+)
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -17,7 +20,8 @@ Json = dict[str, Any]
 Method = Callable[[Connection, Any], Awaitable[Any]]
 
 PAGE_LIMIT: Final = 3.0
-"""Seconds a page that is connected gets to say which notebook a kernel runs."""
+"""Seconds a page that is connected, or is known to be there, gets to say which notebook a kernel
+runs."""
 
 _MAX_KERNELS: Final = 1_000
 """Kernels that are remembered; the oldest go first."""
@@ -50,20 +54,24 @@ class NotebookHandlers:
         for name, text in (("notebookId", asked.notebook_id), ("path", asked.path)):
             if not 0 < len(text) <= _MAX_CHARS:
                 raise InvalidRequestError(f"{name} must have 1 to {_MAX_CHARS} characters")
-        self._notebooks.pop(asked.kernel_id, None)
-        self._notebooks[asked.kernel_id] = _Notebook(asked.notebook_id, asked.path)
+        found = _Notebook(asked.notebook_id, asked.path)
+        before = self._notebooks.pop(asked.kernel_id, None)
+        if asked.is_new and before is not None and before.path == found.path:
+            found = before
+        self._notebooks[asked.kernel_id] = found
         if len(self._notebooks) > _MAX_KERNELS:
             del self._notebooks[next(iter(self._notebooks))]
         self._news.set()
         self._news = anyio.Event()
-        return {}
+        return {"notebookId": found.notebook_id}
 
-    async def _identity(self, connection: Connection, _params: Any) -> Json:
+    async def _identity(self, connection: Connection, params: Any) -> Json:
+        asked = read_params(NotebookIdentityParams, params)
         kernel_id = connection.rights.kernel_id
         if kernel_id is None:
             raise InvalidRequestError("only a kernel has a notebook")
         with anyio.move_on_after(PAGE_LIMIT):
-            while kernel_id not in self._notebooks and self._has_page():
+            while kernel_id not in self._notebooks and (asked.expects_page or self._has_page()):
                 await self._news.wait()
         found = self._notebooks.get(kernel_id)
         if found is None:

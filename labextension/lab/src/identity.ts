@@ -1,5 +1,6 @@
 // Which notebook this is, for as long as it lives: an id in its own metadata.
 
+import type { ICodexLine } from '@codex-jupyter/view';
 import { UUID } from '@lumino/coreutils';
 
 export const METADATA_KEY = 'codex_jupyter';
@@ -37,6 +38,39 @@ export async function identityAt(
     return known;
   }
   return { id: (await exists(known.path)) ? UUID.uuid4() : known.id, path };
+}
+
+/** The part of the line to the server that telling who a notebook is needs. */
+export type Line = Pick<ICodexLine, 'state' | 'stateChanged' | 'call'>;
+
+/** Wait until the server can be told something; false if it has no extension of ours. */
+export function isReachable(line: Line): Promise<boolean> {
+  return new Promise(resolve => {
+    const look = () => {
+      if (line.state === 'open' || line.state === 'unavailable') {
+        line.stateChanged.disconnect(look);
+        resolve(line.state === 'open');
+      }
+    };
+    line.stateChanged.connect(look);
+    look();
+  });
+}
+
+/**
+ * Tell the server which notebook a kernel runs; returns who the notebook is.
+ *
+ * Two pages may show one notebook before it was ever saved with an id: the first that tells counts.
+ */
+export async function tellServer(
+  line: Line,
+  kernelId: string,
+  identity: Identity,
+  isNew: boolean
+): Promise<Identity> {
+  const { id: notebookId, path } = identity;
+  const answer = await line.call('notebook/identify', { kernelId, notebookId, path, isNew });
+  return { id: String(answer.notebookId ?? notebookId), path };
 }
 
 /** Whether a cell asks the agent, so that its notebook has to be known. */

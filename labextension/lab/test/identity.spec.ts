@@ -1,6 +1,15 @@
 // Who a notebook is: new, the same, renamed, or a copy.
 
-import { identityAt, isCodexCell, readIdentity } from '../src/identity';
+import { Signal } from '@lumino/signaling';
+
+import {
+  identityAt,
+  isCodexCell,
+  isReachable,
+  type Line,
+  readIdentity,
+  tellServer
+} from '../src/identity';
 
 const KNOWN = { id: 'abc', path: 'old/a.ipynb' };
 
@@ -46,4 +55,56 @@ test.each([
   ['', false]
 ])('%j asks the agent: %p', (source, expected) => {
   expect(isCodexCell(source)).toBe(expected);
+});
+
+/** A line whose state the test changes, at a server that knows the notebook as `known`. */
+class TestLine {
+  state: Line['state'] = 'connecting';
+  stateChanged = new Signal<Line, void>(this as unknown as Line);
+  asked: object[] = [];
+
+  constructor(readonly known: string) {}
+
+  become(state: Line['state']): void {
+    this.state = state;
+    this.stateChanged.emit();
+  }
+
+  async call(method: string, params: object): Promise<Record<string, unknown>> {
+    this.asked.push({ method, ...params });
+    return { notebookId: this.known };
+  }
+}
+
+test.each([
+  ['open', true],
+  ['unavailable', false]
+] as const)('a page waits for its line, until it is %s', async (last, expected) => {
+  const line = new TestLine('');
+  const states: Line['state'][] = ['lost', 'connecting', last];
+  let isSettled = false;
+  const reachable = isReachable(line as unknown as Line).finally(() => (isSettled = true));
+  for (const state of states) {
+    await Promise.resolve();
+    expect(isSettled).toBe(false);
+    line.become(state);
+  }
+  expect(await reachable).toBe(expected);
+  expect(await isReachable(line as unknown as Line)).toBe(expected);
+});
+
+test('the page keeps the id that counts', async () => {
+  const line = new TestLine('first');
+  const identity = { id: 'second', path: 'a.ipynb' };
+  const kept = await tellServer(line as unknown as Line, 'k', identity, true);
+  expect(kept).toEqual({ id: 'first', path: 'a.ipynb' });
+  expect(line.asked).toEqual([
+    {
+      method: 'notebook/identify',
+      kernelId: 'k',
+      notebookId: 'second',
+      path: 'a.ipynb',
+      isNew: true
+    }
+  ]);
 });

@@ -3,7 +3,15 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 
-import { identityAt, isCodexCell, METADATA_KEY, readIdentity } from '../identity';
+import {
+  type Identity,
+  identityAt,
+  isCodexCell,
+  isReachable,
+  METADATA_KEY,
+  readIdentity,
+  tellServer
+} from '../identity';
 
 /** Tells the server which notebook a kernel runs, before its first cell that asks the agent. */
 export const identity: JupyterFrontEndPlugin<void> = {
@@ -34,12 +42,12 @@ async function tell(
 ): Promise<void> {
   const kernelId = panel.sessionContext.session?.kernel?.id;
   const model = panel.content.model;
-  if (!kernelId || !model || line.state === 'unavailable') {
+  if (!kernelId || !model || !(await isReachable(line))) {
     return;
   }
   const path = panel.context.path;
   const known = readIdentity(model.getMetadata(METADATA_KEY));
-  const found = await identityAt(known, path, async old => {
+  let found = await identityAt(known, path, async old => {
     try {
       await contents.get(old, { content: false });
       return true;
@@ -47,18 +55,17 @@ async function tell(
       return false;
     }
   });
+  if (told.get(kernelId) !== wordsOf(found)) {
+    found = await tellServer(line, kernelId, found, known === null);
+    told.set(kernelId, wordsOf(found));
+  }
   if (found.id !== known?.id || found.path !== known.path) {
     model.setMetadata(METADATA_KEY, { ...found });
   }
-  const words = `${found.id} ${found.path}`;
-  if (told.get(kernelId) !== words) {
-    await line.call('notebook/identify', {
-      kernelId,
-      notebookId: found.id,
-      path: found.path
-    });
-    told.set(kernelId, words);
-  }
+}
+
+function wordsOf({ id, path }: Identity): string {
+  return `${id} ${path}`;
 }
 
 function sourceOf(cell: Cell): string {
