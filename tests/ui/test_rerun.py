@@ -94,6 +94,10 @@ def test_a_copied_notebook_asks_for_itself(desk: Desk) -> None:
     notebook.wait_for_text("It is 43.")
     notebook.wait_idle()
     assert len(desk.fake.requests) == before + 3
+    restart_and_run_all(notebook)
+    notebook.wait_for_text("y is 43")
+    notebook.wait_idle()
+    assert len(desk.fake.requests) == before + 3, "all cells of a run must agree on the new id"
     copied = saved(desk, notebook, "copy")["metadata"]["codex_jupyter"]
     assert copied["path"] == "copy.ipynb"
     assert copied["id"] != book.metadata["codex_jupyter"]["id"]

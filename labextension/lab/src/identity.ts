@@ -73,6 +73,21 @@ export async function tellServer(
   return { id: String(answer.notebookId ?? notebookId), path };
 }
 
+/** Does something once for all who want it at the same time, by what they want it for. */
+export class Shared<K> {
+  /** Return what is under way for `key`, or begin it. */
+  run(key: K, begin: () => Promise<void>): Promise<void> {
+    let running = this._running.get(key);
+    if (running === undefined) {
+      running = begin().finally(() => this._running.delete(key));
+      this._running.set(key, running);
+    }
+    return running;
+  }
+
+  private _running = new Map<K, Promise<void>>();
+}
+
 /** Whether a cell asks the agent, so that its notebook has to be known. */
 export function isCodexCell(source: string): boolean {
   return /^\s*%%?codex\b/m.test(source);

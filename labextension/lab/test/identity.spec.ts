@@ -8,6 +8,7 @@ import {
   isReachable,
   type Line,
   readIdentity,
+  Shared,
   tellServer
 } from '../src/identity';
 
@@ -91,6 +92,21 @@ test.each([
   }
   expect(await reachable).toBe(expected);
   expect(await isReachable(line as unknown as Line)).toBe(expected);
+});
+
+test('cells that are run at once make one id, and later ones look again', async () => {
+  const shared = new Shared<string>();
+  const ends: (() => void)[] = [];
+  const begin = jest.fn(() => new Promise<void>(resolve => ends.push(resolve)));
+  const cells = [shared.run('book', begin), shared.run('book', begin), shared.run('book', begin)];
+  const other = shared.run('other', begin);
+  expect(begin).toHaveBeenCalledTimes(2);
+  ends.forEach(end => end());
+  await Promise.all([...cells, other]);
+  const failing = shared.run('book', () => Promise.reject(new Error('lost')));
+  await expect(failing).rejects.toThrow('lost');
+  void shared.run('book', begin);
+  expect(begin).toHaveBeenCalledTimes(3);
 });
 
 test('the page keeps the id that counts', async () => {

@@ -10,6 +10,7 @@ import {
   isReachable,
   METADATA_KEY,
   readIdentity,
+  Shared,
   tellServer
 } from '../identity';
 
@@ -21,14 +22,18 @@ export const identity: JupyterFrontEndPlugin<void> = {
   requires: [ICodexLine, INotebookTracker],
   activate: (app, line: ICodexLine, tracker: INotebookTracker) => {
     const told = new Map<string, string>();
+    const telling = new Shared<NotebookPanel>();
     const contents = app.serviceManager.contents;
     // Emitted before the cell is sent, so that the kernel's question waits for us, not we for it.
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
       const panel = tracker.find(candidate => candidate.content === notebook);
       if (panel && cell.model.type === 'code' && isCodexCell(sourceOf(cell))) {
-        void tell(panel, line, contents, told).catch((reason: unknown) => {
-          console.warn('codex: the notebook could not be identified', reason);
-        });
+        // All cells of a run are scheduled at once, and must not each make an id of their own.
+        telling
+          .run(panel, () => tell(panel, line, contents, told))
+          .catch((reason: unknown) => {
+            console.warn('codex: the notebook could not be identified', reason);
+          });
       }
     });
   }
@@ -56,7 +61,7 @@ async function tell(
     }
   });
   if (told.get(kernelId) !== wordsOf(found)) {
-    found = await tellServer(line, kernelId, found, known === null);
+    found = await tellServer(line, kernelId, found, found.id !== known?.id);
     told.set(kernelId, wordsOf(found));
   }
   if (found.id !== known?.id || found.path !== known.path) {
