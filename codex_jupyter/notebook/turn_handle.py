@@ -170,6 +170,9 @@ class TurnHandle:
                 else:
                     raise
             return
+        # Stopped before it began: the server has no such turn, and nobody else will say its end.
+        ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
+        self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
 
     async def _follow(self, client: "CodexClient") -> None:
         """Take what a turn says that was started before, here or elsewhere."""
