@@ -15,11 +15,11 @@ import anyio.to_thread
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_by_history, told_of
 from codex_jupyter.core.history import History, user_message
+from codex_jupyter.core.history_edits import HistoryEdits
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.core.turn import Spoken, Turn
-from codex_jupyter.core.turn_records import session_meta, start_records, undone_message
+from codex_jupyter.core.turn_records import session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
-from codex_jupyter.core.undo import UndoStack
 from codex_jupyter.errors import (
     CodexError,
     DuplicateIdError,
@@ -35,7 +35,6 @@ from codex_jupyter.protocol.events import (
     Event,
     SettingsChanged,
     ThreadNamed,
-    ThreadReverted,
     Warned,
 )
 from codex_jupyter.protocol.items import input_preview
@@ -121,7 +120,9 @@ class Session:
         self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
         self._active: Turn | None = None
         self._editing = anyio.Lock()
-        self._undo = UndoStack()
+        self.edits = HistoryEdits(
+            self.state, store, self._editing, lambda: self._active is not None
+        )
         self._recovered: set[Path] = set()
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self.terminals = Terminals(self.state)
@@ -315,76 +316,6 @@ class Session:
             self.name = name
         self.state.emit(ThreadNamed(name))
 
-    async def revert(self, before_turn_id: str) -> None:
-        """Take the turn and all later ones back. Files are as they are; the ids stay used.
-
-        Raises:
-            InvalidRequestError: A turn is in progress, or this one is not in the thread.
-            RolloutError: It could not be stored; nothing was taken back.
-        """
-        ids = self.state.transcript.turn_ids
-        place = next(
-            (n for n, known in enumerate(ids) if same_turn_id(before_turn_id, known)), None
-        )
-        if place is None:
-            raise InvalidRequestError(f"turn {before_turn_id[:64]} is not in the thread")
-        await self._roll_back_to(place)
-
-    async def roll_back(self, count: int) -> None:
-        """Take the last ``count`` turns back, or all; see `revert`."""
-        if count < 1:
-            raise InvalidRequestError("numTurns must be >= 1")
-        await self._roll_back_to(max(0, len(self.state.transcript.turn_ids) - count))
-
-    async def _roll_back_to(self, place: int) -> None:
-        async with self._editing:
-            if self._active is not None:
-                raise InvalidRequestError("Cannot rollback while a turn is in progress.")
-            count = len(self.state.transcript.turn_ids)
-            turns = self.state.transcript.turns(range(place, count))
-            if not turns:
-                return
-            said = [i for turn in turns for i in turn["items"] if i["type"] == "userMessage"]
-            payload = {
-                "type": "thread_rolled_back",
-                # What other programs count by; the id says it exactly (W-38).
-                "num_turns": len(said),
-                "before_turn_id": turns[0]["id"],
-            }
-            await self.state.record([Record("event_msg", payload)])
-            stored = await self._reread()
-            self.state.restore(stored)
-        self.state.emit(ThreadReverted())
-
-    async def undo(self) -> tuple[TurnId, list[str]]:
-        """Take back what the newest turn's patches did to files, and let the model know.
-
-        Returns the turn and the files.
-
-        Raises:
-            InvalidRequestError: A turn is in progress, or there is nothing to take back.
-            PatchError: A file was changed since; nothing was done.
-            RolloutError: It was done, but could not be stored.
-        """
-        async with self._editing:
-            if self._active is not None:
-                raise InvalidRequestError("Cannot undo while a turn is in progress.")
-            turn_id, files = await anyio.to_thread.run_sync(self._undo.undo)
-            items = (undone_message(files),)
-            event = Record("event_msg", {"type": "undo_completed", "success": True})
-            await self.state.record([*(Record("response_item", item) for item in items), event])
-            self.state.history.append(items)
-        return turn_id, files
-
-    async def _reread(self) -> StoredThread:
-        recorder = self.state.recorder
-        if isinstance(recorder, MemoryRecorder):
-            return recorder.thread(self.thread_id)
-        stored = await self._store.read(self.thread_id)
-        if stored is None:
-            raise InvalidRequestError(f"thread {self.thread_id} has no turn yet")
-        return stored
-
     async def run(self) -> None:
         """Run accepted turns, one after the other, and what outlives them, until `aclose`."""
         async with anyio.create_task_group() as tasks, self._work_out:
@@ -421,7 +352,7 @@ class Session:
     def _leave(self, turn: Turn) -> None:
         if self._active is turn:
             self._active = None
-            self._undo.add(turn.turn_id, turn.turn_diff.reversal())
+            self.edits.note(turn.turn_id, turn.turn_diff.reversal())
 
     def _name_record(self, name: str) -> Record:
         payload = {

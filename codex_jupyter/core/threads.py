@@ -15,8 +15,7 @@ from codex_jupyter.core.created import CreatedThreads
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.session import BUILTIN_TOOLS, Session
-from codex_jupyter.core.thread_shape import summary_shape, thread_shape
-from codex_jupyter.core.transcript import Transcript
+from codex_jupyter.core.thread_shape import thread_shape
 from codex_jupyter.errors import (
     DuplicateIdError,
     InvalidRequestError,
@@ -29,12 +28,11 @@ from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.cutting import WHOLE, Cut
-from codex_jupyter.rollout.index import Found
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
-from codex_jupyter.rollout.store import ListQuery, ThreadStore
+from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
 from codex_jupyter.tools.dynamic import check_dynamic_tools
 
@@ -115,6 +113,10 @@ class ThreadManager:
                 with anyio.move_on_after(_CLOSE_LIMIT):
                     await self.close_all()
                 tasks.cancel_scope.cancel()
+
+    def find(self, thread_id: ThreadId) -> Session | None:
+        """Return a thread if it is loaded."""
+        return self._sessions.get(thread_id)
 
     def get(self, thread_id: ThreadId) -> Session:
         """Return a loaded thread.
@@ -327,69 +329,6 @@ class ThreadManager:
     def shape(self, session: Session, *, include_turns: bool = False) -> Json:
         """Return a loaded thread as it travels."""
         return thread_shape(session, include_turns=include_turns)
-
-    async def read(self, thread_id: ThreadId, *, include_turns: bool) -> Json:
-        """Return a thread, loaded or stored, without loading it.
-
-        Raises:
-            ThreadNotFoundError: It is neither.
-        """
-        if (session := self._sessions.get(thread_id)) is not None:
-            if include_turns and session.path is None and not session.ephemeral:
-                raise ThreadNotFoundError(
-                    f"thread {thread_id} is not materialized yet; includeTurns is unavailable "
-                    "before first user message"
-                )
-            return self.shape(session, include_turns=include_turns)
-        stored = await self._store.read(thread_id)
-        if stored is None:
-            raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
-        return summary_shape(stored, turns=stored.turns if include_turns else ())
-
-    async def transcript(self, thread_id: ThreadId) -> Transcript:
-        """Return the turns of a thread, loaded or stored. Only look: it may be the live one.
-
-        Raises:
-            ThreadNotFoundError: It is neither.
-        """
-        if (session := self._sessions.get(thread_id)) is not None:
-            return session.state.transcript
-        stored = await self._store.read(thread_id)
-        if stored is None:
-            raise ThreadNotFoundError(f"thread not loaded: {thread_id}")
-        return Transcript(stored.turns)
-
-    async def search(
-        self, term: str, *, archived: bool, limit: int, offset: int
-    ) -> Sequence[tuple[Json, str]]:
-        """Return threads in whose name or messages ``term`` occurs, with the words around it."""
-        found = await self._store.search(term, archived=archived, limit=limit, offset=offset)
-        return [
-            (
-                self.shape(self._sessions[thread.thread_id])
-                if thread.thread_id in self._sessions
-                else summary_shape(thread),
-                place.snippet,
-            )
-            for thread, place in found
-        ]
-
-    async def occurrences(
-        self, thread_id: ThreadId, term: str, *, limit: int, offset: int
-    ) -> Sequence[Found]:
-        """Return where in a thread ``term`` occurs."""
-        return await self._store.occurrences(thread_id, term, limit=limit, offset=offset)
-
-    async def list(self, query: ListQuery) -> Json:
-        """Return one page of stored threads."""
-        page = await self._store.list(query)
-        data = [
-            self.shape(self._sessions[summary.thread_id])
-            if summary.thread_id in self._sessions
-            else summary_shape(summary)
-            for summary in page.data
-        ]
-        return {"data": data, "nextCursor": page.next_cursor}
 
     async def models(self) -> tuple[Sequence[str], str, bool]:
         """Return the models of the configured provider, the one in use, and whether they reason.

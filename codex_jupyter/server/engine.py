@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 
 from codex_jupyter.core.thread_moves import ThreadMoves
+from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import CodexError, ThreadNotFoundError
 from codex_jupyter.flow.requests import Outcome
@@ -52,11 +53,13 @@ class Engine:
         store = ThreadStore(settings.home)
         self.threads = ThreadManager(settings, store, self._publish, self.subscriptions.is_heard)
         moves = ThreadMoves(self.threads, store, self._publish)
-        pages = PageHandlers(self.threads, self.subscriptions, self.watches)
+        reader = ThreadReader(self.threads, store)
+        pages = PageHandlers(reader, self.subscriptions, self.watches)
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
-        history = HistoryHandlers(self.threads)
+        history = HistoryHandlers(reader)
         self.handlers = Handlers(
             self.threads,
+            reader,
             self.subscriptions,
             self.kernels,
             pages,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from codex_jupyter.core.config import ThreadOptions
+from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
 from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
@@ -48,11 +49,13 @@ class Handlers:
     def __init__(
         self,
         threads: ThreadManager,
+        reader: ThreadReader,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
         *others: MethodTable,
     ) -> None:
         self._threads = threads
+        self._reader = reader
         self._subscriptions = subscriptions
         self._kernels = kernels
         self._methods: dict[str, Callable[[Connection, Any], Awaitable[Any]]] = {
@@ -123,11 +126,11 @@ class Handlers:
     async def _thread_read(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadReadParams, params)
         thread_id = parse_thread_id(asked.thread_id)
-        return {"thread": await self._threads.read(thread_id, include_turns=asked.include_turns)}
+        return {"thread": await self._reader.read(thread_id, include_turns=asked.include_turns)}
 
     async def _thread_list(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadListParams, params)
-        return await self._threads.list(
+        return await self._reader.list(
             ListQuery(
                 cursor=asked.cursor,
                 limit=asked.limit if asked.limit is not None else 25,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.ids import parse_thread_id, same_turn_id
 from codex_jupyter.protocol.history_requests import (
@@ -27,8 +27,8 @@ _MAX_TERM: Final = 500
 class HistoryHandlers:
     """Pages of turns."""
 
-    def __init__(self, threads: ThreadManager) -> None:
-        self._threads = threads
+    def __init__(self, reader: ThreadReader) -> None:
+        self._reader = reader
         self.methods: dict[str, Method] = {
             "thread/turns/list": self._turns,
             "thread/search": self._search,
@@ -38,7 +38,7 @@ class HistoryHandlers:
     async def _search(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadSearchParams, params)
         term, begin, limit = _looked_for(asked.search_term, asked.cursor, asked.limit)
-        found = await self._threads.search(
+        found = await self._reader.search(
             term, archived=bool(asked.archived), limit=limit + 1, offset=begin
         )
         data = [{"thread": thread, "snippet": snippet} for thread, snippet in found[:limit]]
@@ -53,7 +53,7 @@ class HistoryHandlers:
         asked = read_params(SearchOccurrencesParams, params)
         term, begin, limit = _looked_for(asked.search_term, asked.cursor, asked.limit)
         thread_id = parse_thread_id(asked.thread_id)
-        found = await self._threads.occurrences(thread_id, term, limit=limit + 1, offset=begin)
+        found = await self._reader.occurrences(thread_id, term, limit=limit + 1, offset=begin)
         data = [
             {
                 "turnId": place.turn_id,
@@ -68,7 +68,7 @@ class HistoryHandlers:
 
     async def _turns(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnsListParams, params)
-        transcript = await self._threads.transcript(parse_thread_id(asked.thread_id))
+        transcript = await self._reader.transcript(parse_thread_id(asked.thread_id))
         ids = transcript.turn_ids
         places = list(range(len(ids)))
         if asked.turn_id is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.errors import CodexError, InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.ids import parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.requests import (
@@ -40,9 +40,9 @@ class PageHandlers:
     """
 
     def __init__(
-        self, threads: ThreadManager, subscriptions: Subscriptions, watches: TurnWatches | None
+        self, reader: ThreadReader, subscriptions: Subscriptions, watches: TurnWatches | None
     ) -> None:
-        self._threads = threads
+        self._reader = reader
         self._subscriptions = subscriptions
         self._watches = watches
         self.methods: dict[str, Method] = {
@@ -104,7 +104,7 @@ class PageHandlers:
     async def _stored(self, key: TurnKey) -> Json | None:
         """Rebuild the state of a turn from its thread, loaded or on disk."""
         try:
-            thread = await self._threads.read(key[0], include_turns=True)
+            thread = await self._reader.read(key[0], include_turns=True)
         except ThreadNotFoundError:
             return None
         except CodexError as problem:

@@ -99,14 +99,14 @@ class ThreadHandlers:
         _require_owner(connection, "take turns back")
         asked = read_params(ThreadRollbackParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        await session.roll_back(asked.num_turns)
+        await session.edits.roll_back(asked.num_turns)
         return {"thread": self._threads.shape(session, include_turns=True)}
 
     async def _revert(self, connection: Connection, params: Any) -> Json:
         _require_owner(connection, "take turns back")
         asked = read_params(ThreadRevertParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        await session.revert(asked.before_turn_id)
+        await session.edits.revert(asked.before_turn_id)
         return {"thread": self._threads.shape(session, include_turns=True)}
 
     async def _loaded_list(self, _connection: Connection, params: Any) -> Json:
@@ -168,7 +168,7 @@ class ThreadHandlers:
     async def _undo(self, connection: Connection, params: Any) -> Json:
         _require_owner(connection, "take patches back")
         asked = read_params(ThreadUndoParams, params)
-        turn_id, files = await self._threads.get(parse_thread_id(asked.thread_id)).undo()
+        turn_id, files = await self._threads.get(parse_thread_id(asked.thread_id)).edits.undo()
         return {"turnId": turn_id, "files": files}
 
     async def _settings(self, _connection: Connection, params: Any) -> Reply:
