@@ -77,8 +77,10 @@ class TurnDiff:
             self._baseline.setdefault(name, old)
             if change.move_path is None:
                 self._set(name, new)
-                if change.kind != "update":
-                    self._origin.pop(name, None)
+                origin = self._origin.pop(name, None) if change.kind != "update" else None
+                if origin is not None:
+                    # No rename tells of its end any more, so it needs a section of its own.
+                    self._touched.add(origin)
                 continue
             target = self._name(change.move_path)
             self._baseline.setdefault(target, None)

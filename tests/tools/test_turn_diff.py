@@ -99,6 +99,14 @@ def test_a_rename_ends_when_its_old_name_is_used_again(turn: Turn) -> None:
     assert "rename from a.txt\nrename to b.txt\n" in again
 
 
+def test_a_moved_file_that_is_deleted_is_missing_under_its_old_name(turn: Turn) -> None:
+    turn.patch("*** Update File: a.txt\n*** Move to: c.txt\n-one\n+1\n")
+
+    diff = turn.patch("*** Delete File: c.txt\n")
+
+    assert diff.startswith("diff --git a/a.txt b/a.txt\ndeleted file mode 100644\n")
+
+
 def test_a_new_file_that_moves_is_a_new_file(turn: Turn) -> None:
     turn.patch("*** Add File: n\n+n\n")
 
