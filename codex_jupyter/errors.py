@@ -121,6 +121,14 @@ class TurnConflictError(InvalidRequestError):
         self.active = active
 
 
+class AgentError(CodexError):
+    """Something a model wanted of an agent cannot be done; the text is for the model."""
+
+
+class DelegateError(CodexError):
+    """A delegate was not started, has ended, or takes no input."""
+
+
 class NotSteerableError(InvalidRequestError):
     """The running turn takes no input, or what was asked for needs a thread at rest.
 

@@ -11,7 +11,13 @@ from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.settings import Provider, Settings, WorkspaceWrite
 from codex_jupyter.tools.policy import Policy
 
-__all__ = ["SessionConfig", "ThreadOptions", "mode_of_sandbox", "sandbox_of_mode"]
+__all__ = [
+    "SessionConfig",
+    "ThreadOptions",
+    "meet_of_sandboxes",
+    "mode_of_sandbox",
+    "sandbox_of_mode",
+]
 
 Json = dict[str, Any]
 
@@ -122,6 +128,29 @@ class SessionConfig:
             if (value := getattr(overrides, name)) is not None:
                 changed[name] = dict(value) if name == "sandbox" else value
         return replace(self, **changed) if changed else self
+
+
+def meet_of_sandboxes(one: Json, other: Json) -> Json:
+    """Return the sandbox policy that allows nothing that one of the two does not."""
+    kinds = tuple(_SANDBOX_TYPES.values())
+    narrow, wide = sorted((one, other), key=lambda policy: kinds.index(policy["type"]))
+    network = bool(narrow.get("networkAccess")) and (
+        wide["type"] == "dangerFullAccess" or bool(wide.get("networkAccess"))
+    )
+    if narrow["type"] == "dangerFullAccess":
+        return dict(narrow)
+    if narrow["type"] == "readOnly" or wide["type"] == "dangerFullAccess":
+        return {**narrow, "networkAccess": network}
+    roots = set(wide.get("writableRoots") or ())
+    return {
+        "type": "workspaceWrite",
+        "writableRoots": [r for r in narrow.get("writableRoots") or () if r in roots],
+        "networkAccess": network,
+        **{
+            name: bool(narrow.get(name)) or bool(wide.get(name))
+            for name in ("excludeTmpdirEnvVar", "excludeSlashTmp")
+        },
+    }
 
 
 def sandbox_of_mode(mode: str, write: WorkspaceWrite) -> Json:

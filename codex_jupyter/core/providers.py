@@ -1,6 +1,6 @@
 """One model client per provider, made when it is first needed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from codex_jupyter.errors import ConfigError
@@ -29,6 +29,20 @@ class ModelClients:
         if known is None:
             known = self._clients[provider] = self._make(provider)
         return known
+
+    async def models(self) -> tuple[Sequence[str], str, bool]:
+        """Return the models of the configured provider, the one in use, and whether they reason.
+
+        The one in use comes first, also where the provider does not list it.
+
+        Raises:
+            ModelError: The provider does not say.
+            ConfigError: The provider needs something, or no model is stated.
+        """
+        client = self.client(self._settings.provider)
+        used = self._settings.require_model()
+        names = dict.fromkeys([used, *await client.list_models()])
+        return tuple(names), used, client.capabilities.reasoning
 
     async def aclose(self) -> None:
         """Close all clients; their requests end."""

@@ -1,12 +1,10 @@
 """The engine of one loaded thread: takes turns in, one at a time, and ends each exactly once."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
@@ -16,8 +14,11 @@ from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_by_history, told_of
 from codex_jupyter.core.history import History, user_message
 from codex_jupyter.core.history_edits import HistoryEdits
+from codex_jupyter.core.joining import Accepted, join_turn
+from codex_jupyter.core.kin import Kin
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
 from codex_jupyter.core.turn_records import session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
@@ -38,7 +39,12 @@ from codex_jupyter.protocol.events import (
     Warned,
 )
 from codex_jupyter.protocol.items import input_preview
-from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell, UserTurn
+from codex_jupyter.protocol.ops import (
+    Notice,
+    Submission,
+    TurnOverrides,
+    UserTurn,
+)
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
@@ -51,10 +57,14 @@ from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
 from codex_jupyter.tools.mcp import McpServers
 from codex_jupyter.tools.patch_tool import PatchTool
 from codex_jupyter.tools.plan import PlanTool
+from codex_jupyter.tools.policy import Policy
 from codex_jupyter.tools.questions import QuestionTool
-from codex_jupyter.tools.registry import ToolRegistry
+from codex_jupyter.tools.registry import Tool, ToolRegistry
 from codex_jupyter.tools.shell_tool import ShellTool
 from codex_jupyter.tools.terminals import Terminals
+
+if TYPE_CHECKING:
+    from codex_jupyter.core.agents import Agents
 
 __all__ = ["BUILTIN_TOOLS", "Accepted", "Session"]
 
@@ -71,16 +81,6 @@ BUILTIN_TOOLS: Final = (
     "update_plan",
     "request_user_input",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A submission was taken: it is stored, and its turn counts as active."""
-
-    turn_id: TurnId
-    steered: bool
-    start: Callable[[], None]
-    """Lets the turn run; call it right after the answer is on its way."""
 
 
 class Session:
@@ -103,6 +103,7 @@ class Session:
         ephemeral: bool = False,
         stored: StoredThread | None = None,
         mcp_servers: Mapping[str, McpServer] | None = None,
+        lineage: Lineage | None = None,
     ) -> None:
         self.thread_id = thread_id
         self.config = config
@@ -112,7 +113,8 @@ class Session:
         self.preview = stored.preview if stored else ""
         self.name = stored.name if stored else None
         self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
-        self.state = _state_of(thread_id, config, publish, environment, stored)
+        self.kin = Kin(lineage)
+        self.state = _state_of(thread_id, config, publish, environment, stored, lineage)
         if ephemeral:
             self.state.recorder = MemoryRecorder()
         self._store = store
@@ -123,10 +125,17 @@ class Session:
         self.edits = HistoryEdits(
             self.state, store, self._editing, lambda: self._active is not None
         )
+        self.agents: Agents | None = None
+        """Those of the whole tree, at its root."""
+
+        self.reviews: Callable[[Session, Turn], Awaitable[None]] = _no_reviews
         self._recovered: set[Path] = set()
+        self._tasks: anyio.abc.TaskGroup | None = None
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
+        self._ending: list[Callable[[EndedTurn], None]] = []
         self.terminals = Terminals(self.state)
-        self.mcp = McpServers(mcp_servers or {}, environment)
+        # The servers are the root's: twenty delegates must not start each of them twenty times.
+        self.mcp = McpServers(mcp_servers or {}, environment) if lineage is None else self.root.mcp
         self._tools = ToolRegistry.of(
             [
                 ShellTool(),
@@ -140,6 +149,35 @@ class Session:
         )
 
     @property
+    def lineage(self) -> Lineage | None:
+        """The link to the thread this one belongs to; ``None`` for a root."""
+        return self.kin.lineage
+
+    @property
+    def root(self) -> "Session":
+        """The thread at the top of the tree, which may be this one."""
+        return self if self.lineage is None else self.lineage.parent.root
+
+    @property
+    def active(self) -> Turn | None:
+        """The running turn, from the moment its id is given out."""
+        return self._active
+
+    def ceiling(self) -> Policy:
+        """Return what threads below may do at most, at this moment.
+
+        A turn that runs under narrower settings than the thread now has counts too.
+        """
+        policy = self.config.policy
+        if self._active is not None:
+            policy = policy.meet(self._active.config.policy)
+        return policy if self.lineage is None else policy.meet(self.lineage.ceiling())
+
+    def on_end(self, listener: Callable[[EndedTurn], None]) -> None:
+        """Call ``listener`` after each turn's end; it must not block."""
+        self._ending.append(listener)
+
+    @property
     def active_turn_id(self) -> TurnId | None:
         """The running turn, known from the moment its id is given out."""
         return self._active.turn_id if self._active is not None else None
@@ -147,7 +185,8 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs and nothing is being changed."""
-        return self._active is None and not self._editing.locked() and not self.terminals.live
+        busy = self._active is not None or self._editing.locked() or self.terminals.live
+        return not busy and all(child.is_idle for child in self.kin.children.values())
 
     @property
     def path(self) -> Path | None:
@@ -168,7 +207,7 @@ class Session:
         if isinstance(op, UserTurn) and not op.input:
             raise InvalidRequestError("input must not be empty")
         while (active := self._active) is not None:
-            if (steered := self._join(active, submission)) is not None:
+            if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
         if submission.id in self._used_turn_ids:
@@ -176,41 +215,21 @@ class Session:
             raise DuplicateIdError("turn", submission.id, status)
         overrides = op.overrides if isinstance(op, UserTurn) else TurnOverrides()
         config = self.config.with_overrides(overrides)
-        turn = Turn(submission.id, op, config, self.state)
+        turn = Turn(submission.id, op, config, self.state, self.lineage)
         self._used_turn_ids.add(turn.turn_id)
         self._active = turn
+        self.kin.link(turn)
         try:
             async with self._editing:
                 await self._store_start(turn)
         except BaseException:
             self._used_turn_ids.discard(turn.turn_id)
-            self._leave(turn)
+            self.leave(turn)
             turn.ended.set()
             raise
         # Not the settings from before the wait: others may have changed meanwhile.
         self.config = self.config.with_overrides(overrides)
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
-
-    def _join(self, active: Turn, submission: Submission) -> Accepted | None:
-        """Put a submission into the active turn; ``None`` if it has to wait for that one's end."""
-        if submission.chosen_by_caller:
-            if active.turn_id == submission.id:
-                raise DuplicateIdError("turn", submission.id, "inProgress")
-            if not active.is_leaving:
-                raise TurnConflictError(submission.id, active.turn_id)
-            return None
-        if active.is_leaving:
-            return None
-        op = submission.op
-        if isinstance(op, Compact):
-            raise NotSteerableError(active.kind, active.turn_id, wanted="compact")
-        if isinstance(op, UserShell):
-            if not active.takes_input:
-                raise NotSteerableError(active.kind, active.turn_id)
-            active.run_beside(op)
-        elif not active.steer(Spoken(op.input, op.client_message_id)):
-            raise NotSteerableError(active.kind, active.turn_id)
-        return Accepted(active.turn_id, steered=True, start=_nothing)
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:
         """Add input to the running turn.
@@ -244,6 +263,13 @@ class Session:
         if not same_turn_id(turn_id, active.turn_id):
             raise TurnConflictError(turn_id, active.turn_id, quoted=False)
         if not active.closed:
+            active.interrupt(reason)
+
+    def stop(self, reason: str) -> None:
+        """Stop what runs, if something does; it ends by and by."""
+        active = self._active
+        # A second interrupt would be a hard one.
+        if active is not None and not active.closed and active.token.reason is None:
             active.interrupt(reason)
 
     def fail(self, turn_id: str, problem: CodexError) -> None:
@@ -320,36 +346,62 @@ class Session:
         """Run accepted turns, one after the other, and what outlives them, until `aclose`."""
         async with anyio.create_task_group() as tasks, self._work_out:
             self.terminals.own(tasks)
+            self._tasks = tasks
             async for turn in self._work_out:
-                await TurnRun(
-                    turn,
-                    self.state,
-                    partial(self._tools_for, tasks),
-                    self._client_for,
-                    self._leave,
-                    self.terminals,
-                ).run()
+                await TurnRun(turn, self.state, self).run()
 
     async def aclose(self) -> None:
         """Interrupt what runs, wait for its end, and close the rollout."""
+        self.stop("shutdown")
         if (active := self._active) is not None:
-            active.interrupt("shutdown")
             with anyio.move_on_after(END_LIMIT):
                 await active.ended.wait()
         self._work_in.close()
         with anyio.move_on_after(END_LIMIT):
             await self.terminals.aclose()
-        with anyio.move_on_after(END_LIMIT):
-            await self.mcp.aclose()
+        if self.lineage is None:
+            with anyio.move_on_after(END_LIMIT):
+                await self.mcp.aclose()
         if self.state.recorder is not None:
             await self.state.recorder.aclose()
 
-    async def _tools_for(self, tasks: anyio.abc.TaskGroup, turn: Turn) -> ToolRegistry:
+    def forget_agent(self, session: "Session") -> None:
+        """Note that a thread of this tree is no longer loaded."""
+        if self.agents is not None:
+            self.agents.forget(session)
+
+    def bring(self, tools: Sequence[Tool]) -> None:
+        """Offer more tools to the model, from the next turn on."""
+        self._tools = ToolRegistry.of([*self._tools.tools.values(), *tools])
+
+    async def tools_for(self, turn: Turn) -> ToolRegistry:
         """Return what a turn may call; MCP servers start at the first one."""
-        found = await self.mcp.tools(tasks, lambda text: turn.publish(Warned(text)))
+        owner = self.root.own_tasks
+        if owner is None:
+            return self._tools
+        found = await self.mcp.tools(owner, lambda text: turn.publish(Warned(text)))
         return ToolRegistry.of([*self._tools.tools.values(), *found]) if found else self._tools
 
-    def _leave(self, turn: Turn) -> None:
+    async def review(self, turn: Turn) -> None:
+        """Run a review turn; what runs reviews is given by whoever runs the threads."""
+        await self.reviews(self, turn)
+
+    @property
+    def own_tasks(self) -> anyio.abc.TaskGroup | None:
+        """Where what outlives a turn runs, while the session does."""
+        return self._tasks
+
+    def client_for(self, config: SessionConfig) -> ModelClient:
+        """Return the client of a provider."""
+        return self._client_for(config)
+
+    def note_end(self, ended: EndedTurn) -> None:
+        """Tell whoever waits for turns of this thread."""
+        for listener in tuple(self._ending):
+            listener(ended)
+
+    def leave(self, turn: Turn) -> None:
+        """Have no active turn any more: its end is decided and stored."""
         if self._active is turn:
             self._active = None
             self.edits.note(turn.turn_id, turn.turn_diff.reversal())
@@ -373,20 +425,25 @@ class Session:
             with suppress(PatchError):  # applying the next patch says it again, to the model
                 await anyio.to_thread.run_sync(recover_workspace, turn.workspace)
         items: tuple[Json, ...] = ()
-        if turn.spoken is not None:
+        if isinstance(turn.op, Notice):
+            items = (*context_items(self.state.told, turn.config), *turn.op.items)
+        elif turn.spoken is not None:
             message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
             items = (*context_items(self.state.told, turn.config), message)
         await self._create_rollout(turn.config)
         await self.state.record(start_records(turn, items))
         self.state.history.append(items)
-        if turn.spoken is not None:
+        if items:
             self.state.told = told_of(turn.config)
+        if turn.spoken is not None:
             self.preview = self.preview or input_preview(list(turn.spoken.input))
 
     async def _create_rollout(self, config: SessionConfig) -> None:
         if self.state.recorder is not None:
             return
-        meta = session_meta(config, self.thread_id, self.created_at, self.dynamic_tools)
+        meta = session_meta(
+            config, self.thread_id, self.created_at, self.dynamic_tools, self.lineage
+        )
         self.state.recorder = await self._store.create(self.thread_id, meta)
         if self.name is not None:
             await self.state.record([self._name_record(self.name)])
@@ -398,9 +455,12 @@ def _state_of(
     publish: Callable[[Event], None],
     environment: Mapping[str, str],
     stored: StoredThread | None,
+    lineage: Lineage | None,
 ) -> SessionState:
+    shared = None if lineage is None else lineage.parent.root.state
+    broker, approvals = (None, None) if shared is None else (shared.broker, shared.approvals)
     if stored is None:
-        return SessionState(thread_id, publish, environment)
+        return SessionState(thread_id, publish, environment, broker=broker, approvals=approvals)
     return SessionState(
         thread_id,
         publish,
@@ -409,8 +469,10 @@ def _state_of(
         turns=stored.turns,
         usage=stored.token_usage,
         told=told_by_history(stored.history, stored.last_turn_context, config),
+        broker=broker,
+        approvals=approvals,
     )
 
 
-def _nothing() -> None:
-    """Start nothing: the input went into a turn that runs."""
+async def _no_reviews(_session: Session, _turn: Turn) -> None:
+    raise InvalidRequestError("this thread has nobody to review")

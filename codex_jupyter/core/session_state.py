@@ -34,7 +34,7 @@ from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import SessionApprovals
 
-__all__ = ["SessionState"]
+__all__ = ["SessionState", "sum_of_tokens"]
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class SessionState:
         thread_id: The thread.
         publish: Takes every event, in order; must not block.
         environment: What commands inherit, before secrets are taken out.
+        broker, approvals: Of the root of the thread's tree; default: it is the root.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of a stored thread
@@ -73,13 +74,15 @@ class SessionState:
         turns: Sequence[Json] = (),
         usage: Json | None = None,
         told: Told | None = None,
+        broker: RequestBroker | None = None,
+        approvals: SessionApprovals | None = None,
     ) -> None:
         self.thread_id = thread_id
         self.environment = environment
         self.history = history or History()
         self.transcript = Transcript(turns)
-        self.approvals = SessionApprovals()
-        self.broker = RequestBroker(self._announce)
+        self.approvals = approvals or SessionApprovals()
+        self.broker = broker or RequestBroker()
         self.recorder: Recorder | MemoryRecorder | None = None
         self.told = told
         """What the model was told of its surroundings; ``None`` tells it all at the next turn."""
@@ -91,6 +94,7 @@ class SessionState:
         last: Json = known.get("last") or {}
         self._total: Json = dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
+        self._last: Json = dict(last)
         self.log = EventLog()
         self._publish = publish
         self._seq = 0
@@ -227,19 +231,36 @@ class SessionState:
         self.told = None
         self._last_tokens = 0
 
-    async def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> None:
-        """Add the usage of one response to the totals, store it, and announce both."""
+    async def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> Json:
+        """Add the usage of one response to the totals, store it, announce and return it."""
         last = _breakdown(usage)
-        self._total = {name: int(self._total.get(name, 0)) + last[name] for name in _USAGE}
+        self._total = sum_of_tokens(self._total, last)
         self._last_tokens = last["totalTokens"]
         self.history.counted()
         await self._tell_usage(turn_id, last, config)
+        return last
 
-    async def _tell_usage(self, turn_id: TurnId, last: Json, config: SessionConfig) -> None:
+    async def count_delegated(self, turn_id: TurnId, tokens: Json, config: SessionConfig) -> None:
+        """Add what a delegate used to the totals; the model's context here is as it was.
+
+        Args:
+            turn_id: The turn that is charged: the running one, or the last.
+            tokens: A breakdown in wire shape.
+            config: Names the context window.
+        """
+        self._total = sum_of_tokens(self._total, tokens)
+        last = self._last or dict.fromkeys(_USAGE, 0)
+        await self._tell_usage(turn_id, last, config, {"delegated": tokens})
+
+    async def _tell_usage(
+        self, turn_id: TurnId, last: Json, config: SessionConfig, more: Json | None = None
+    ) -> None:
+        self._last = last
         shown = {
             "total": self._total,
             "last": last,
             "modelContextWindow": config.context_window,
+            **(more or {}),
         }
         await self.record([Record("event_msg", {"type": "token_count", "info": shown})])
         self.emit(TokenUsageUpdated(shown), turn_id)
@@ -255,9 +276,15 @@ class SessionState:
             word = _outcome_word(outcome)
             self.emit(RequestResolved(request.id, request.method, word), request.turn_id)
 
-    def _announce(self, request: AskedRequest) -> None:
+    def announce(self, request: AskedRequest) -> None:
+        """Tell that a question waits for an answer."""
         self._asked.add(request.id)
         self.emit(RequestOpened(request.id, request.method, request.params), request.turn_id)
+
+
+def sum_of_tokens(one: Json, other: Json) -> Json:
+    """Add two breakdowns."""
+    return {name: int(one.get(name, 0)) + int(other.get(name, 0)) for name in _USAGE}
 
 
 def _outcome_word(outcome: Outcome) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,11 +10,13 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
-from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
+from codex_jupyter.core.config import SessionConfig, ThreadOptions
 from codex_jupyter.core.created import CreatedThreads
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.session import BUILTIN_TOOLS, Session
+from codex_jupyter.core.session_builder import SessionBuilder
 from codex_jupyter.core.thread_shape import thread_shape
 from codex_jupyter.errors import (
     DuplicateIdError,
@@ -24,7 +26,6 @@ from codex_jupyter.errors import (
 )
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, new_thread_id
-from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.cutting import WHOLE, Cut
@@ -75,12 +76,12 @@ class ThreadManager:
     ) -> None:
         self.settings = settings
         self._store = store
-        self._publish = publish
-        self._clients = ModelClients(settings)
+        self.clients = ModelClients(settings)
         self._sessions: dict[ThreadId, Session] = {}
         self._busy: dict[ThreadId, _Busy] = {}
         self._is_heard = is_heard
         self._leaving = CancelToken()
+        self._builder = SessionBuilder(settings, store, self.clients, self, publish, is_heard)
         self.created = CreatedThreads()
         """Every thread that comes to be here: started or forked."""
 
@@ -149,10 +150,70 @@ class ThreadManager:
         chosen = thread_id or new_thread_id()
         async with self._reserved(chosen, minted=thread_id is None):
             session = self._adopt(
-                self._session(chosen, config, dynamic_tools=dynamic_tools, ephemeral=ephemeral)
+                self._builder.new(chosen, config, dynamic_tools=dynamic_tools, ephemeral=ephemeral)
             )
             self.created.add(chosen)
         return session
+
+    async def start_child(
+        self,
+        config: SessionConfig,
+        lineage: Lineage,
+        *,
+        thread_id: ThreadId | None = None,
+        dynamic_tools: Sequence[DynamicToolSpec] = (),
+        ephemeral: bool = False,
+    ) -> Session:
+        """Make a thread below another one, which it does not outlive; see `start`.
+
+        Raises:
+            DuplicateIdError, InvalidRequestError: As `start`.
+            ThreadNotFoundError: The parent is not loaded any more.
+        """
+        check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
+        chosen = thread_id or new_thread_id()
+        async with self._reserved(chosen, minted=thread_id is None):
+            session = self._adopt(
+                self._builder.new(
+                    chosen,
+                    config,
+                    dynamic_tools=dynamic_tools,
+                    ephemeral=ephemeral,
+                    lineage=lineage,
+                )
+            )
+            self.created.add(chosen)
+        return session
+
+    async def resume_child(
+        self, thread_id: ThreadId, link: Callable[[StoredThread], Lineage]
+    ) -> Session:
+        """Load a stored thread below another one.
+
+        Args:
+            thread_id: Of the stored thread.
+            link: Makes its link to its parent, or refuses; called before anything is loaded.
+
+        Raises:
+            DuplicateIdError: It is loaded.
+            ThreadNotFoundError, ThreadOwnedElsewhereError: As `resume`.
+        """
+        async with self.alone_with(thread_id, "starting"):
+            if thread_id in self._sessions:
+                raise DuplicateIdError("thread", thread_id, "loaded")
+            recorder, stored = await self._store.open(thread_id)
+            return await self._opened(recorder, stored, ThreadOptions(), link)
+
+    async def close(self, thread_id: ThreadId) -> bool:
+        """Unload a thread, alone with it; see `unload`."""
+        async with self.alone_with(thread_id, "being closed"):
+            return await self.unload(thread_id)
+
+    def post(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something as long as the threads run; it must end when its threads are closed."""
+        if self._tasks is None:
+            raise RuntimeError("the thread manager is not running")
+        self._tasks.start_soon(work)
 
     async def resume(
         self,
@@ -247,16 +308,24 @@ class ThreadManager:
                 raise
 
     async def unload(self, thread_id: ThreadId) -> bool:
-        """Close a thread, stopping its turn, and tell it; ``False`` if it was not loaded.
+        """Close a thread and all below it, stopping their turns, and tell it.
 
-        Call it inside `alone_with`.
+        Returns ``False`` if it was not loaded. Call it inside `alone_with`.
         """
-        session = self._sessions.pop(thread_id, None)
+        session = self._sessions.get(thread_id)
         if session is None:
             return False
         # Once begun it ends: a session half closed would belong to nobody.
         with anyio.CancelScope(shield=True):
+            session.stop("shutdown")
+            async with anyio.create_task_group() as closing:
+                for child in tuple(session.kin.children):
+                    closing.start_soon(self.close, child)
+            self._sessions.pop(thread_id, None)
             await self._close(session)
+            if session.lineage is not None:
+                session.lineage.parent.kin.children.pop(thread_id, None)
+                session.root.forget_agent(session)
         session.state.set_status({"type": "notLoaded"})
         session.state.emit(ThreadClosed())
         return True
@@ -298,10 +367,15 @@ class ThreadManager:
             )
 
     async def _opened(
-        self, recorder: Recorder, stored: StoredThread, options: ThreadOptions
+        self,
+        recorder: Recorder,
+        stored: StoredThread,
+        options: ThreadOptions,
+        link: Callable[[StoredThread], Lineage] | None = None,
     ) -> Session:
         try:
-            session = self._revive(stored, options)
+            lineage = None if link is None else link(stored)
+            session = self._builder.revive(stored, options, lineage=lineage)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._store.release(stored.thread_id)
@@ -318,7 +392,7 @@ class ThreadManager:
         else:
             records = await self._store.records(source_id)
         recorder = MemoryRecorder.cut_from(records, cut, source_id)
-        session = self._revive(recorder.thread(thread_id), options, ephemeral=True)
+        session = self._builder.revive(recorder.thread(thread_id), options, ephemeral=True)
         session.state.recorder = recorder
         return self._adopt(session)
 
@@ -330,27 +404,13 @@ class ThreadManager:
         """Return a loaded thread as it travels."""
         return thread_shape(session, include_turns=include_turns)
 
-    async def models(self) -> tuple[Sequence[str], str, bool]:
-        """Return the models of the configured provider, the one in use, and whether they reason.
-
-        The one in use comes first, also where the provider does not list it.
-
-        Raises:
-            ModelError: The provider does not say.
-            ConfigError: The provider needs something, or no model is stated.
-        """
-        client = self._clients.client(self.settings.provider)
-        used = self.settings.require_model()
-        names = dict.fromkeys([used, *await client.list_models()])
-        return tuple(names), used, client.capabilities.reasoning
-
     async def close_all(self) -> None:
         """End all turns, close all rollouts, stop all providers. Sessions close side by side."""
         sessions, self._sessions = self._sessions, {}
         async with anyio.create_task_group() as closing:
             for session in sessions.values():
                 closing.start_soon(self._close, session)
-        await self._clients.aclose()
+        await self.clients.aclose()
         await self._store.aclose()
 
     async def _close(self, session: Session) -> None:
@@ -363,57 +423,11 @@ class ThreadManager:
     def _adopt(self, session: Session) -> Session:
         if self._tasks is None:
             raise RuntimeError("the thread manager is not running")
+        if session.lineage is not None:
+            parent = session.lineage.parent
+            if self._sessions.get(parent.thread_id) is not parent:
+                raise ThreadNotFoundError(f"thread not found: {parent.thread_id}")
+            parent.kin.children[session.thread_id] = session
         self._sessions[session.thread_id] = session
         self._tasks.start_soon(session.run)
         return session
-
-    def _client_for(self, config: SessionConfig) -> ModelClient:
-        return self._clients.client(config.provider)
-
-    def _session(
-        self,
-        thread_id: ThreadId,
-        config: SessionConfig,
-        *,
-        dynamic_tools: Sequence[DynamicToolSpec] = (),
-        ephemeral: bool = False,
-        stored: StoredThread | None = None,
-    ) -> Session:
-        return Session(
-            thread_id,
-            config,
-            self._store,
-            self._client_for,
-            self._publish,
-            environment=self.settings.child_env,
-            dynamic_tools=dynamic_tools,
-            ephemeral=ephemeral,
-            stored=stored,
-            mcp_servers=self.settings.mcp_servers,
-        )
-
-    def _revive(
-        self, stored: StoredThread, options: ThreadOptions, *, ephemeral: bool = False
-    ) -> Session:
-        """Rebuild a session; what the caller left open is as the last turn had it."""
-        last: Json = stored.last_turn_context or {}
-        meta: Json = stored.meta
-        base: Json = meta.get("base_instructions") or {}
-        wishes = ThreadOptions(
-            model=options.model or last.get("model"),
-            model_provider=options.model_provider
-            or last.get("model_provider")
-            or meta.get("model_provider"),
-            cwd=options.cwd or last.get("cwd") or meta.get("cwd"),
-            approval_policy=options.approval_policy or last.get("approval_policy"),
-            approvals_reviewer=options.approvals_reviewer,
-            sandbox=options.sandbox or mode_of_sandbox(last.get("sandbox_policy")),
-            config=options.config,
-            base_instructions=options.base_instructions or base.get("text"),
-            developer_instructions=options.developer_instructions,
-        )
-        config = SessionConfig.of(self.settings, wishes, BASE_INSTRUCTIONS)
-        tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
-        return self._session(
-            stored.thread_id, config, dynamic_tools=tools, ephemeral=ephemeral, stored=stored
-        )

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 class _Host(ToolContext, Protocol):
+    item_ids: set[str]
+
     async def remember(self, items: tuple[Json, ...]) -> None:
         """Store what only the model sees."""
         ...
@@ -39,7 +41,6 @@ class ToolCalls:
     def __init__(self, host: _Host, tools: ToolRegistry) -> None:
         self._host = host
         self._tools = tools
-        self._call_ids: set[str] = set()
 
     async def run(self, items: Sequence[Json]) -> None:
         """Run the calls that ``items`` ask for and store their outputs in the order of the calls.
@@ -89,9 +90,9 @@ class ToolCalls:
     def _call_of(self, item: Json) -> ToolCall:
         call_id = str(item.get("call_id") or "")
         item_id = call_id
-        if not call_id or call_id in self._call_ids:
+        if not call_id or call_id in self._host.item_ids:
             item_id = new_item_id()
-        self._call_ids.add(call_id)
+        self._host.item_ids.add(item_id)
         freeform = item["type"] == "custom_tool_call"
         text = item.get("input" if freeform else "arguments") or ""
         return ToolCall(

@@ -166,6 +166,9 @@ def _added(before: Json | None, reported: Json) -> Json:
     """Add one response to a turn's tokens; the reported total is the whole thread's."""
     last, sums = reported["last"], before or {}
     names = ("inputTokens", "cachedInputTokens", "outputTokens", "reasoningOutputTokens")
+    if (delegated := reported.get("delegated")) is not None:
+        added = {name: sums.get(name, 0) + (delegated.get(name) or 0) for name in names}
+        return {"contextTokens": 0, "contextWindow": 0, **sums, **added}
     usage = {name: sums.get(name, 0) + (last.get(name) or 0) for name in names}
     usage["contextTokens"] = last.get("totalTokens") or 0
     usage["contextWindow"] = reported.get("modelContextWindow") or 0

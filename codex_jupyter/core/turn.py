@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import anyio
 import anyio.to_thread
@@ -13,13 +13,15 @@ from codex_jupyter.core.compaction import compacted_history, compaction_limit, s
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.history import user_message
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.sampling import Sampler
-from codex_jupyter.core.session_state import SessionState
+from codex_jupyter.core.session_state import SessionState, sum_of_tokens
 from codex_jupyter.core.tool_calls import ToolCalls
+from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.flow.cancellation import CancelToken
-from codex_jupyter.flow.requests import AskedRequest, Outcome, Withdrawn
-from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id, new_request_id
+from codex_jupyter.flow.requests import Outcome
+from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id
 from codex_jupyter.model.interface import ModelClient, ModelRequest
 from codex_jupyter.model.retry import RetryPolicy
 from codex_jupyter.protocol.events import (
@@ -32,13 +34,13 @@ from codex_jupyter.protocol.events import (
     Warned,
 )
 from codex_jupyter.protocol.items import UserInput
-from codex_jupyter.protocol.ops import Compact, TurnOp, UserShell, UserTurn
+from codex_jupyter.protocol.ops import Compact, Notice, Review, TurnOp, UserShell, UserTurn
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import Policy, SessionApprovals
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.turn_diff import TurnDiff
 
-__all__ = ["Spoken", "Turn"]
+__all__ = ["Closes", "EndedTurn", "Spoken", "Turn"]
 
 Json = dict[str, Any]
 
@@ -69,6 +71,27 @@ class Spoken:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """How a turn ended."""
+
+    turn_id: TurnId
+    status: Literal["completed", "interrupted", "failed"]
+    text: str | None
+    """The model's last words."""
+
+    error: Json | None
+    """In wire shape, if it failed."""
+
+
+class Closes(Protocol):
+    """Something that a turn started and that ends with it."""
+
+    async def aclose(self) -> None:
+        """End it and wait for its end."""
+        ...
+
+
 class Turn:
     """A turn of a session; also what its tools and its sampler see of the session.
 
@@ -82,13 +105,15 @@ class Turn:
         op: TurnOp,
         config: SessionConfig,
         state: SessionState,
+        lineage: Lineage | None = None,
     ) -> None:
         self.op = op
+        self.lineage = lineage
+        self.state = state
         self.thread_id: ThreadId = state.thread_id
         self.turn_id = turn_id
-        self.token = CancelToken()
+        self.token = CancelToken() if lineage is None else lineage.token.child()
         self.workspace: Path = config.cwd
-        self.policy: Policy = config.policy
         self.approvals: SessionApprovals = state.approvals
         self.turn_diff = TurnDiff(config.cwd)
         self.environment: Mapping[str, str] = state.environment
@@ -102,11 +127,21 @@ class Turn:
         """Set when it was stopped because it cannot succeed: it then ends as failed."""
 
         self.started = time.time()
+        self.delegates: set[Closes] = set()
+        """Delegates that must have ended before it does."""
+
+        self.tokens: Json = {}
+        """What its own responses used, in wire shape."""
+
+        self.item_ids: set[str] = set()
+        """Ids of its items so far, which the calls of one answer must not use again."""
+
         self._state = state
         self._steered: list[Spoken] = []
         self._injected: list[Json] = []
         self._beside: list[UserShell] = []
         self._running_beside = 0
+        self._heard = False
         self._news = anyio.Event()
         self._compactions = 0
         self._closed = False
@@ -122,11 +157,19 @@ class Turn:
         return self._closed or self.token.reason is not None
 
     @property
+    def policy(self) -> Policy:
+        """Who has to agree, at this moment: a delegate may never do what its parent may not."""
+        own = self.config.policy
+        return own if self.lineage is None else own.meet(self.lineage.ceiling())
+
+    @property
     def kind(self) -> str:
         """What it does, as an error names it."""
         match self.op:
-            case UserTurn():
+            case UserTurn() | Notice():
                 return "regular"
+            case Review():
+                return "review"
             case Compact():
                 return "compact"
             case UserShell():
@@ -134,8 +177,8 @@ class Turn:
 
     @property
     def takes_input(self) -> bool:
-        """Whether input can join it: only a conversation reads what comes later."""
-        return isinstance(self.op, UserTurn)
+        """Whether input can join it: a conversation reads it, a review answers it afterwards."""
+        return isinstance(self.op, UserTurn | Notice | Review)
 
     def steer(self, spoken: Spoken) -> bool:
         """Take more input into the turn; ``False`` if its end is decided already."""
@@ -165,6 +208,22 @@ class Turn:
     def inject(self, items: Iterable[Json]) -> None:
         """Let the model know ``items`` before its next answer; call it before `closed`."""
         self._injected.extend(items)
+
+    def hear(self, items: Iterable[Json]) -> bool:
+        """Let the model know ``items`` and answer once more; ``False`` if it is too late for it."""
+        if self.is_leaving or not self.takes_input:
+            return False
+        self._injected.extend(items)
+        self._heard = True
+        self._stir()
+        return True
+
+    def stop(self, reason: str) -> None:
+        """Stop the turn on behalf of a tool of its own, and the turn it is shown in."""
+        if self.lineage is not None and self.lineage.shown_in is not None:
+            self.lineage.shown_in.stop(reason)
+        if self.token.reason is None:
+            self.interrupt(reason)
 
     def interrupt(self, reason: str) -> None:
         """Stop the turn; a second call no longer waits for tools that wind down."""
@@ -200,18 +259,27 @@ class Turn:
                 continue
             self.last_text = sampled.last_text or self.last_text
             if sampled.usage is not None:
-                await self._state.count_tokens(self.turn_id, sampled.usage, self.config)
+                used = await self._state.count_tokens(self.turn_id, sampled.usage, self.config)
+                self.tokens = sum_of_tokens(self.tokens, used)
             if sampled.calls:
                 await calls.run(sampled.calls)
                 continue
             with self.token.scope():
-                while self._running_beside and not self._steered:
+                while self._running_beside and not self._steered and not self._heard:
                     await self._news.wait()
-            if not self._steered:
-                # Decided here, without an await since the look: what comes now comes too late
-                # and is told so, instead of being taken and never read.
-                self._closed = True
+            if self.close_if_done():
                 return
+
+    def close_if_done(self) -> bool:
+        """Decide that the turn is over if nothing waits to be read; ``False`` if something does.
+
+        No await is between the look and the decision: what comes later comes too late and is told
+        so, instead of being taken and never read.
+        """
+        if self._steered or self._heard:
+            return False
+        self._closed = True
+        return True
 
     def _stir(self) -> None:
         self._news.set()
@@ -285,6 +353,7 @@ class Turn:
 
     async def _take_in_waiting(self) -> None:
         injected, self._injected = tuple(self._injected), []
+        self._heard = False
         await self.remember(injected)
         spoken, self._steered = self._steered, []
         for entry in spoken:
@@ -300,10 +369,13 @@ class Turn:
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""
         item.setdefault("startedAtMs", _now_ms())
+        self.item_ids.add(item["id"])
         self._state.emit(ItemStarted(dict(item)), self.turn_id)
 
     async def complete_item(self, item: Json, *, history: tuple[Json, ...] = ()) -> None:
         """Store an item, and what the model remembers of it, then announce that it is final."""
+        if self.lineage is not None and self.lineage.room is not None and not self._closed:
+            await self.lineage.room(self.token)
         final = {"startedAtMs": _now_ms(), **item, "completedAtMs": _now_ms()}
         started = self._state.started_at(item["id"])
         if started is not None:
@@ -334,27 +406,10 @@ class Turn:
         method: str,
         params: Json,
         item_id: ItemId,
-        waits_on: Literal["approval", "userInput", "client"],
+        waits_on: WaitsOn,
     ) -> Outcome:
         """Put a question to the clients; its outcome is stored before anybody acts on it."""
-        request = AskedRequest(
-            id=new_request_id(),
-            thread_id=self.thread_id,
-            turn_id=self.turn_id,
-            item_id=item_id,
-            method=method,
-            params=_addressed(self, item_id, waits_on, params),
-            waits_on=waits_on,
-        )
-        with self._state.waiting_on(request):
-            outcome = await self._state.broker.ask(request, self.token)
-        if waits_on != "client":
-            await self._state.record([_resolution(request, outcome)])
-        self._state.tell_resolved(request, outcome)
-        # The user may have pressed "stop" while the answer was being stored.
-        if self.token.reason is not None:
-            return Withdrawn(self.token.reason)
-        return outcome
+        return await ask_clients(self, self._state, method, params, item_id, waits_on)
 
     def _item_record(self, item: Json) -> Record:
         payload = {
@@ -372,30 +427,6 @@ def _now_ms() -> int:
 
 def _response_items(items: tuple[Json, ...]) -> list[Record]:
     return [Record("response_item", item) for item in items]
-
-
-def _addressed(turn: Turn, item_id: ItemId, waits_on: str, params: Json) -> Json:
-    whose: Json = {"threadId": turn.thread_id, "turnId": turn.turn_id}
-    if waits_on != "client":
-        whose |= {"itemId": item_id, "startedAtMs": _now_ms()}
-    return {**whose, **params}
-
-
-def _resolution(request: AskedRequest, outcome: Outcome) -> Record:
-    answer = getattr(outcome, "result", None)
-    # What a user typed may be secret; that they answered is not.
-    kept = answer if request.waits_on == "approval" else None
-    payload = {
-        "type": "request_resolved",
-        "turn_id": request.turn_id,
-        "request_id": request.id,
-        "method": request.method,
-        "item_id": request.item_id,
-        "digest": request.params.get("digest"),
-        "outcome": type(outcome).__name__.lower(),
-        "answer": kept,
-    }
-    return Record("event_msg", payload)
 
 
 def _is_about_an_image(error: ModelError) -> bool:

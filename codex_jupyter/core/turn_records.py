@@ -8,6 +8,7 @@ from typing import Any
 from codex_jupyter._version import __version__
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.instructions import TURN_ABORTED
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.ids import ThreadId
@@ -32,6 +33,7 @@ def session_meta(
     thread_id: ThreadId,
     created_at: float,
     tools: Sequence[DynamicToolSpec],
+    lineage: Lineage | None = None,
 ) -> Json:
     """Return the first line of a rollout."""
     return {
@@ -40,10 +42,21 @@ def session_meta(
         "cwd": str(config.cwd),
         "originator": "codex_jupyter",
         "cli_version": __version__,
-        "source": "vscode",
+        "source": "vscode" if lineage is None else lineage.source,
+        **_named(lineage),
         "model_provider": config.provider.id,
         "base_instructions": {"text": config.base_instructions},
         "dynamic_tools": [tool.wire() for tool in tools] or None,
+    }
+
+
+def _named(lineage: Lineage | None) -> Json:
+    if lineage is None:
+        return {}
+    return {
+        "parent_thread_id": lineage.parent.thread_id,
+        "agent_nickname": lineage.nickname,
+        "agent_role": lineage.role,
     }
 
 

@@ -2,15 +2,16 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import anyio
 import anyio.abc
 
 from codex_jupyter.core.config import SessionConfig
+from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
 from codex_jupyter.core.turn_records import aborted_message, end_record, wire_error, wire_turn
 from codex_jupyter.core.user_shell import run_user_shell
 from codex_jupyter.errors import CodexError, ModelError, RolloutError
@@ -23,7 +24,7 @@ from codex_jupyter.protocol.events import (
     TurnCompleted,
     TurnStarted,
 )
-from codex_jupyter.protocol.ops import Compact, UserShell
+from codex_jupyter.protocol.ops import Compact, Review, UserShell
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.terminals import Terminals
@@ -40,34 +41,49 @@ END_LIMIT: Final = 30.0
 """Seconds that storing a turn's end may take."""
 
 
+class TurnHost(Protocol):
+    """What a session lends to the run of its turn."""
+
+    terminals: Terminals
+    """A stop ends them."""
+
+    kin: Kin
+
+    async def tools_for(self, turn: Turn) -> ToolRegistry:
+        """Find what the model may call, starting what it needs."""
+        ...
+
+    def client_for(self, config: SessionConfig) -> ModelClient:
+        """Make or find the provider's client."""
+        ...
+
+    async def review(self, turn: Turn) -> None:
+        """Have a reviewer do what the turn is for."""
+        ...
+
+    def leave(self, turn: Turn) -> None:
+        """Have no active turn any more."""
+        ...
+
+    def note_end(self, ended: EndedTurn) -> None:
+        """Tell whoever waits for it."""
+        ...
+
+
 class TurnRun:
     """One run of one turn.
 
     Args:
         turn: Accepted and stored.
         state: Of its session.
-        tools_for: Finds what the model may call, starting what it needs.
-        client_for: Makes or finds the provider's client.
-        leave: Called when the end is decided and stored, just before it is announced: from then
-            on the session has no active turn.
-        terminals: Of its session; a stop ends them.
+        host: Its session. `TurnHost.leave` is called when the end is decided and stored, just
+            before it is announced.
     """
 
-    def __init__(
-        self,
-        turn: Turn,
-        state: SessionState,
-        tools_for: Callable[[Turn], Awaitable[ToolRegistry]],
-        client_for: Callable[[SessionConfig], ModelClient],
-        leave: Callable[[Turn], None],
-        terminals: Terminals,
-    ) -> None:
+    def __init__(self, turn: Turn, state: SessionState, host: TurnHost) -> None:
         self._turn = turn
         self._state = state
-        self._tools_for = tools_for
-        self._client_for = client_for
-        self._leave = leave
-        self._terminals = terminals
+        self._host = host
 
     async def run(self) -> None:
         """Run the turn; whatever happens it ends once, and the next one can start."""
@@ -84,7 +100,7 @@ class TurnRun:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._end(failure)
-            self._leave(turn)
+            self._host.leave(turn)
             turn.ended.set()
 
     def _announce_start(self) -> None:
@@ -104,13 +120,17 @@ class TurnRun:
             if isinstance(turn.op, UserShell):
                 await run_user_shell(turn, turn.op)
                 return None
-            client = self._client_for(turn.config)
+            if isinstance(turn.op, Review):
+                await self._host.review(turn)
+                if turn.close_if_done():
+                    return None
+            client = self._host.client_for(turn.config)
             retry = RetryPolicy(max_retries=turn.config.provider.stream_max_retries)
             if isinstance(turn.op, Compact):
                 await turn.compact(client, retry, with_context=False)
             else:
                 with turn.token.scope() as starting:
-                    tools = await self._tools_for(turn)
+                    tools = await self._host.tools_for(turn)
                 if not starting.cancelled_caught:
                     await turn.run(client, tools, retry)
         except ModelError as error:
@@ -146,6 +166,7 @@ class TurnRun:
     async def _end(self, failure: CodexError | None) -> None:
         """Decide how the turn ended, close what is open, store the end, and announce it."""
         turn = self._turn
+        await self._host.kin.join(turn)
         spoken, injected = turn.close()
         failure = turn.failure or failure
         interrupted = turn.token.reason is not None and turn.failure is None
@@ -154,7 +175,7 @@ class TurnRun:
         duration = round((time.time() - turn.started) * 1000)
         if interrupted:
             # What the user stops is stopped: also what the turn, or one before, left running.
-            await self._terminals.end_all()
+            await self._host.terminals.end_all()
         end = end_record(turn, status, error, duration, self._state.transcript.extras)
         try:
             with anyio.fail_after(END_LIMIT):
@@ -166,13 +187,15 @@ class TurnRun:
                 turn.drop_item(item)
         if error is not None:
             self._state.emit(ErrorNoted(error, will_retry=False), turn.turn_id)
-        self._leave(turn)
+        await self._host.kin.charge(turn)
+        self._host.leave(turn)
         self._state.updated_at = time.time()
         self._state.set_status({"type": "systemError" if status == "failed" else "idle"})
         ended = wire_turn(turn, status)
         ended |= {"error": error, "completedAt": int(time.time()), "durationMs": duration}
         self._state.emit(TurnCompleted(ended), turn.turn_id)
         turn.ended.set()
+        self._host.note_end(EndedTurn(turn.turn_id, status, turn.last_text, error))
 
     async def _store_end(
         self, left_over: Sequence[Spoken], injected: tuple[Json, ...], end: Record

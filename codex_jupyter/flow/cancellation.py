@@ -51,6 +51,18 @@ class CancelToken:
             token.cancel(reason)
         return token
 
+    def adopt(self, token: "CancelToken") -> None:
+        """Cancel ``token`` too when this one is cancelled, at once if it is already.
+
+        A token may be adopted by several; unlike a child it is not kept alive by this one, nor
+        does it keep this one alive.
+        """
+        with self._lock:
+            self._children.add(token)
+            reason = self._reason
+        if reason is not None:
+            token.cancel(reason)
+
     def cancel(self, reason: str) -> None:
         """Cancel every scope of this token and its descendants."""
         with self._lock:

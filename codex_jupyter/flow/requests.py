@@ -63,12 +63,10 @@ class _Open:
 class RequestBroker:
     """The open requests of a tree of threads, owned by its root.
 
-    Args:
-        announce: Called once per request, when it can already be answered. It must not block.
+    Ids are unique, so two threads of the tree may ask about equal calls at the same time.
     """
 
-    def __init__(self, announce: Callable[[AskedRequest], None]) -> None:
-        self._announce = announce
+    def __init__(self) -> None:
         self._open: dict[RequestId, _Open] = {}
         self._places = anyio.Semaphore(MAX_OPEN)
 
@@ -77,8 +75,15 @@ class RequestBroker:
         """What waits for an answer now, oldest first."""
         return tuple(entry.request for entry in self._open.values())
 
-    async def ask(self, request: AskedRequest, token: CancelToken) -> Outcome:
+    async def ask(
+        self,
+        request: AskedRequest,
+        token: CancelToken,
+        announce: Callable[[AskedRequest], None],
+    ) -> Outcome:
         """Announce ``request`` and wait for its outcome, without a time limit of its own.
+
+        ``announce`` is called once, when it can already be answered. It must not block.
 
         Returns `Withdrawn` if ``token`` is cancelled first; it was then never announced if it
         still waited in line. The request is closed when this returns: an answer that comes later
@@ -89,7 +94,7 @@ class RequestBroker:
             async with self._places:
                 self._open[request.id] = entry
                 try:
-                    self._announce(request)
+                    announce(request)
                     await entry.settled.wait()
                 finally:
                     del self._open[request.id]

@@ -7,7 +7,16 @@ from typing import Any
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.items import UserInput
 
-__all__ = ["Compact", "Submission", "TurnOp", "TurnOverrides", "UserShell", "UserTurn"]
+__all__ = [
+    "Compact",
+    "Notice",
+    "Review",
+    "Submission",
+    "TurnOp",
+    "TurnOverrides",
+    "UserShell",
+    "UserTurn",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,26 @@ class UserShell:
     """Seconds."""
 
 
-TurnOp = UserTurn | Compact | UserShell
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Let the model read what happened elsewhere, and act on it."""
+
+    items: tuple[dict[str, Any], ...]
+    """Response items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Have a reviewer of its own look at changes, and tell what it found."""
+
+    target: Mapping[str, Any]
+    """In wire shape: ``uncommittedChanges``, ``baseBranch``, ``commit`` or ``custom``."""
+
+    hint: str
+    """Names the target for people."""
+
+
+TurnOp = UserTurn | Compact | UserShell | Notice | Review
 """What becomes a turn. All else acts on the session at once."""
 
 

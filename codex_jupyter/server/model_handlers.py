@@ -31,7 +31,7 @@ class ModelHandlers:
 
     async def _list(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ModelListParams, params or {})
-        names, default, reasoning = await self._threads.models()
+        names, default, reasoning = await self._threads.clients.models()
         begin = _index(asked.cursor, len(names))
         limit = len(names) if asked.limit is None else max(1, asked.limit)
         page = names[begin : begin + limit]

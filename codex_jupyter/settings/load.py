@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings import environment as process
+from codex_jupyter.settings.agents import AgentSettings, agents_from
 from codex_jupyter.settings.choice import Choice, read_choice
 from codex_jupyter.settings.config_file import ConfigFile, read_config_file
 from codex_jupyter.settings.mcp_servers import McpServer, mcp_servers_from
@@ -104,6 +105,9 @@ class Settings:
 
     mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer])
     """Those that are enabled, by name."""
+
+    agents: AgentSettings = field(default_factory=AgentSettings)
+    """What models may do with agents."""
 
     web_search: Literal["disabled", "cached", "live"] = "disabled"
     """Whether a provider that can search the web may do so."""
@@ -213,6 +217,7 @@ def _derive(sources: Sources) -> Settings:
         sandbox_workspace_write=_workspace_write(table.get("sandbox_workspace_write", {})),
         base_instructions=_base_instructions(layers, sources.home),
         mcp_servers=mcp_servers_from(table.get("mcp_servers", {}), "config.toml"),
+        agents=agents_from(table.get("agents", {}), table.get("features"), sources.home),
         warnings=tuple(dict.fromkeys(warnings)),
         **{key: table[key] for key in _COPIED if key in table},
     )

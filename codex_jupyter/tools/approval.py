@@ -84,7 +84,7 @@ def _judge(decision: str, proposal: Proposal, context: ToolContext) -> Approved 
             context.approvals.remember(proposal.session_keys)
             return Approved()
         case "cancel":
-            context.interrupt("the user stopped the turn at an approval")
+            context.stop("the user stopped the turn at an approval")
             return Rejected(f"{proposal.what} was rejected by user, who stopped the turn", "user")
         case _:
             return Rejected(f"{proposal.what} was rejected by user", "user")

@@ -24,6 +24,24 @@ class Policy:
     full_access: bool
     """Whether the user chose ``danger-full-access``."""
 
+    def meet(self, other: "Policy") -> "Policy":
+        """Return the policy that allows nothing that one of the two does not.
+
+        Where one refuses, nobody is asked; where one asks, somebody is.
+        """
+        full = self.full_access and other.full_access
+        if self.refuses or other.refuses:
+            return Policy("never", full_access=False)
+        asking = {p.approval for p in (self, other) if p.approval != "never"}
+        if not asking:
+            return Policy("never", full)
+        return Policy("untrusted" if "untrusted" in asking else min(asking), full)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it allows only what is provably harmless, and asks nobody."""
+        return self.approval == "never" and not self.full_access
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:

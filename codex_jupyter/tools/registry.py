@@ -83,7 +83,6 @@ class ToolContext(Protocol):
     workspace: Path
     """Absolute path; patches stay beneath it."""
 
-    policy: Policy
     approvals: SessionApprovals
     turn_diff: TurnDiff
     environment: Mapping[str, str]
@@ -91,6 +90,11 @@ class ToolContext(Protocol):
 
     output_tokens: int
     """How much of an output the model gets, in tokens."""
+
+    @property
+    def policy(self) -> Policy:
+        """What counts at this moment: a delegate's is narrowed when its parent's is."""
+        ...
 
     def start_item(self, item: Json) -> None:
         """Announce ``item``; the time is added."""
@@ -122,8 +126,8 @@ class ToolContext(Protocol):
         """Put a question to the clients and wait for its outcome, which is stored first."""
         ...
 
-    def interrupt(self, reason: str) -> None:
-        """Stop the whole turn."""
+    def stop(self, reason: str) -> None:
+        """Stop the whole turn, and the one it is shown in."""
         ...
 
 

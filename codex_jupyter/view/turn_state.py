@@ -355,6 +355,9 @@ def _usage(before: dict[str, int] | None, reported: dict[str, Any]) -> dict[str,
     """Add the last response to this turn's tokens: the reported total is the whole thread's."""
     last, sums = reported["last"], before or {}
     names = ("inputTokens", "cachedInputTokens", "outputTokens", "reasoningOutputTokens")
+    if (delegated := reported.get("delegated")) is not None:
+        added = {name: sums.get(name, 0) + (delegated.get(name) or 0) for name in names}
+        return {"contextTokens": 0, "contextWindow": 0, **sums, **added}
     usage = {name: sums.get(name, 0) + (last.get(name) or 0) for name in names}
     usage["contextTokens"] = last.get("totalTokens") or 0
     usage["contextWindow"] = reported.get("modelContextWindow") or 0

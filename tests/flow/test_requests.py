@@ -37,10 +37,12 @@ class Bench:
         self.announced: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.token = CancelToken()
-        self.broker = RequestBroker(lambda request: self.announced.append(request.id))
+        self.broker = RequestBroker()
 
     async def ask(self, name: str, token: CancelToken | None = None) -> None:
-        self.outcomes[name] = await self.broker.ask(question(name), token or self.token)
+        self.outcomes[name] = await self.broker.ask(
+            question(name), token or self.token, lambda request: self.announced.append(request.id)
+        )
 
     async def settle(self) -> None:
         for _ in range(10):
@@ -78,10 +80,15 @@ async def test_an_unknown_question_cannot_be_answered() -> None:
 
 async def test_an_answer_inside_the_announcement_counts() -> None:
     token = CancelToken()
-    broker = RequestBroker(lambda request: answered.append(broker.answer(request.id, Answered(1))))
+    broker = RequestBroker()
     answered: list[bool] = []
     with anyio.fail_after(5):
-        assert await broker.ask(question("a"), token) == Answered(1)
+        outcome = await broker.ask(
+            question("a"),
+            token,
+            lambda request: answered.append(broker.answer(request.id, Answered(1))),
+        )
+    assert outcome == Answered(1)
     assert answered == [True]
 
 

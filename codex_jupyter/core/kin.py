@@ -1,0 +1,79 @@
+"""The threads above and below one session: who stops, waits for, and pays for whom."""
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from codex_jupyter.core.lineage import Lineage
+from codex_jupyter.errors import RolloutError
+from codex_jupyter.ids import ThreadId
+
+if TYPE_CHECKING:
+    from codex_jupyter.core.session import Session
+    from codex_jupyter.core.turn import Turn
+
+__all__ = ["Kin"]
+
+Json = dict[str, Any]
+_log = logging.getLogger(__name__)
+
+JOIN_LIMIT = 60.0
+"""Seconds a turn waits for the ends of what it started: their own limits, and some."""
+
+
+class Kin:
+    """One session's place in its tree.
+
+    Args:
+        lineage: The link to its parent; ``None`` for a root.
+    """
+
+    def __init__(self, lineage: Lineage | None) -> None:
+        self.lineage = lineage
+        self.children: dict[ThreadId, Session] = {}
+        """Loaded threads whose parent it is."""
+
+    def descendants(self) -> "Iterator[Session]":
+        """Iterate over all loaded threads below, parents first."""
+        for child in tuple(self.children.values()):
+            yield child
+            yield from child.kin.descendants()
+
+    def link(self, turn: "Turn") -> None:
+        """Let a stop reach everything below: ``turn``, which starts, and what runs beneath it."""
+        for child in self.descendants():
+            if child.active is not None:
+                turn.token.adopt(child.active.token)
+        for above in self.lineage.ancestors() if self.lineage is not None else ():
+            # A child that is started on purpose after a stop is not stopped by it.
+            if above.active is not None and not above.active.is_leaving:
+                above.active.token.adopt(turn.token)
+
+    async def join(self, turn: "Turn") -> None:
+        """End the delegates of ``turn`` and, if it was stopped, wait until all below has ended."""
+        with anyio.move_on_after(JOIN_LIMIT) as waiting:
+            async with anyio.create_task_group() as ending:
+                for delegate in tuple(turn.delegates):
+                    ending.start_soon(delegate.aclose)
+            if turn.token.reason is not None:
+                for child in tuple(self.descendants()):
+                    if child.active is not None:
+                        await child.active.ended.wait()
+        if waiting.cancelled_caught:
+            _log.error("turn %s ends, but something it started does not", turn.turn_id)
+
+    async def charge(self, turn: "Turn") -> None:
+        """Add what ``turn`` used to the totals of every thread above."""
+        if self.lineage is None or not turn.tokens:
+            return
+        for above in self.lineage.ancestors():
+            turn_ids = above.state.transcript.turn_ids
+            charged = above.active_turn_id or (turn_ids[-1] if turn_ids else None)
+            if charged is None:
+                continue
+            try:
+                await above.state.count_delegated(charged, turn.tokens, above.config)
+            except RolloutError:
+                _log.exception("the tokens of turn %s could not be stored", turn.turn_id)

@@ -1,0 +1,128 @@
+"""Builds sessions: new ones, and those that a stored thread comes back as."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from codex_jupyter.core.agent_tools import equip_with_agents
+from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
+from codex_jupyter.core.delegate import StartsThreads
+from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
+from codex_jupyter.core.lineage import Lineage
+from codex_jupyter.core.providers import ModelClients
+from codex_jupyter.core.review import run_review
+from codex_jupyter.core.session import Session
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.ids import ThreadId
+from codex_jupyter.model.interface import ModelClient
+from codex_jupyter.protocol.events import Event
+from codex_jupyter.protocol.ops import Review
+from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.reader import StoredThread
+from codex_jupyter.rollout.store import ThreadStore
+from codex_jupyter.settings import Settings
+
+__all__ = ["SessionBuilder"]
+
+Json = dict[str, Any]
+
+
+class SessionBuilder:
+    """Knows what every session of this process needs.
+
+    Args:
+        settings: Defaults of new threads.
+        store: Threads on disk.
+        clients: Talks to the models.
+        threads: Where delegates, reviewers and agents are started.
+        publish: Takes every event of every thread, in order; must not block.
+        is_heard: Tells whether somebody listens to a thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ThreadStore,
+        clients: ModelClients,
+        threads: StartsThreads,
+        publish: Callable[[Event], None],
+        is_heard: Callable[[ThreadId], bool],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clients = clients
+        self._threads = threads
+        self._publish = publish
+        self._is_heard = is_heard
+
+    def new(
+        self,
+        thread_id: ThreadId,
+        config: SessionConfig,
+        *,
+        dynamic_tools: Sequence[DynamicToolSpec] = (),
+        ephemeral: bool = False,
+        stored: StoredThread | None = None,
+        lineage: Lineage | None = None,
+    ) -> Session:
+        """Return a session with everything but a rollout of its own, which is opened when used."""
+        session = Session(
+            thread_id,
+            config,
+            self._store,
+            self._client_for,
+            self._publish
+            if lineage is None
+            else lineage.publisher(thread_id, self._publish, self._is_heard),
+            environment=self._settings.child_env,
+            dynamic_tools=dynamic_tools,
+            ephemeral=ephemeral,
+            stored=stored,
+            mcp_servers=self._settings.mcp_servers,
+            lineage=lineage,
+        )
+        session.reviews = self._review
+        equip_with_agents(session, self._threads, self._settings.agents)
+        return session
+
+    def revive(
+        self,
+        stored: StoredThread,
+        options: ThreadOptions,
+        *,
+        ephemeral: bool = False,
+        lineage: Lineage | None = None,
+    ) -> Session:
+        """Rebuild a session; what the caller left open is as the last turn had it."""
+        last: Json = stored.last_turn_context or {}
+        meta: Json = stored.meta
+        base: Json = meta.get("base_instructions") or {}
+        wishes = ThreadOptions(
+            model=options.model or last.get("model"),
+            model_provider=options.model_provider
+            or last.get("model_provider")
+            or meta.get("model_provider"),
+            cwd=options.cwd or last.get("cwd") or meta.get("cwd"),
+            approval_policy=options.approval_policy or last.get("approval_policy"),
+            approvals_reviewer=options.approvals_reviewer,
+            sandbox=options.sandbox or mode_of_sandbox(last.get("sandbox_policy")),
+            config=options.config,
+            base_instructions=options.base_instructions or base.get("text"),
+            developer_instructions=options.developer_instructions,
+        )
+        config = SessionConfig.of(self._settings, wishes, BASE_INSTRUCTIONS)
+        tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
+        return self.new(
+            stored.thread_id,
+            config,
+            dynamic_tools=tools,
+            ephemeral=ephemeral,
+            stored=stored,
+            lineage=lineage,
+        )
+
+    def _client_for(self, config: SessionConfig) -> ModelClient:
+        return self._clients.client(config.provider)
+
+    async def _review(self, session: Session, turn: Turn) -> None:
+        if isinstance(turn.op, Review):
+            await run_review(self._threads, session, turn, turn.op, self._settings.review_model)
