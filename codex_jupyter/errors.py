@@ -106,7 +106,7 @@ class ThreadNotFoundError(InvalidRequestError):
 class NoActiveTurnError(InvalidRequestError):
     """Steering or interrupting needs a running turn, and none runs."""
 
-    def __init__(self, purpose: Literal["steer", "interrupt"]) -> None:
+    def __init__(self, purpose: Literal["steer", "interrupt", "add to"]) -> None:
         super().__init__(f"no active turn to {purpose}")
 
 

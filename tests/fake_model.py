@@ -18,7 +18,7 @@ import json
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import responses
@@ -136,6 +136,17 @@ class FakeModel:
     def add(self, *answers: Answer) -> None:
         """Append to the script."""
         self._queue.extend(answers)
+
+    def by_prompt(self, answers: Mapping[str, Iterable[Answer]]) -> None:
+        """Answer each conversation from a script of its own, found by what the user said in it."""
+        scripts = {prompt: deque(script) for prompt, script in answers.items()}
+
+        def answer(body: dict[str, Any]) -> Answer:
+            said = [part.get("text") for i in body["input"] for part in i.get("content") or ()]
+            script = next((s for prompt, s in scripts.items() if prompt in said), None)
+            return script.popleft() if script else status(400, f"no answer to {said[-1:]}")
+
+        self._answer_to = answer
 
     def clear(self) -> None:
         """Drop the answers of the script that nobody has asked for yet."""

@@ -93,6 +93,7 @@ class _AgentTool(ABC):
             "model": None,
             "reasoningEffort": None,
             "agentsStates": {},
+            "agents": [],
         }
         turn = self._session.active
         if turn is None:
@@ -110,7 +111,12 @@ class _AgentTool(ABC):
         finally:
             states = {a.thread_id: _state(a) for a in agents}
             ids = list(states) or item["receiverThreadIds"]
-            ended = {"status": status, "receiverThreadIds": ids, "agentsStates": states}
+            ended = {
+                "status": status,
+                "receiverThreadIds": ids,
+                "agentsStates": states,
+                "agents": [_facts(a) for a in agents],
+            }
             await context.complete_item({**item, **ended})
         return output
 
@@ -268,6 +274,19 @@ def _timeout(arguments: Json) -> float:
 
 def _state(agent: Agent) -> Json:
     return {"status": agent.status(), "message": agent.message()}
+
+
+def _facts(agent: Agent) -> Json:
+    ended = agent.outcome()
+    used = ended.tokens if ended is not None else {}
+    return {
+        "threadId": agent.thread_id,
+        "turnId": agent.last,
+        "nickname": agent.nickname,
+        "role": agent.role,
+        "tokens": int(used.get("inputTokens", 0)) + int(used.get("outputTokens", 0)) or None,
+        "durationMs": ended.duration_ms if ended is not None else None,
+    }
 
 
 def _model_status(agent: Agent) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 import anyio
 from pydantic_core import to_json
 
-from codex_jupyter.core.config import sandbox_of_mode
-from codex_jupyter.core.delegate import DelegateWish, StartsThreads, child_config
+from codex_jupyter.core.delegate import StartsThreads, child_config
 from codex_jupyter.core.lineage import Lineage
+from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import EndedTurn, Turn
 from codex_jupyter.errors import AgentError, CodexError
@@ -20,7 +20,6 @@ from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id
 from codex_jupyter.protocol.items import TextInput
 from codex_jupyter.protocol.ops import Notice, Submission, UserTurn
 from codex_jupyter.rollout.fold import StoredThread
-from codex_jupyter.settings import WorkspaceWrite
 from codex_jupyter.settings.agents import AgentSettings
 
 __all__ = ["Agent", "AgentStatus", "Agents"]
@@ -115,13 +114,15 @@ class Agent:
             return "pendingInit"
         return "running" if run.outcome is None else _STATUS_OF[run.outcome.status]
 
+    def outcome(self) -> EndedTurn | None:
+        """How its newest work ended, if it has."""
+        run = self.runs.get(self.last) if self.last is not None else None
+        return run.outcome if run is not None else None
+
     def message(self) -> str | None:
         """What it said last, or why its newest work failed."""
-        run = self.runs.get(self.last) if self.last is not None else None
-        if run is None or run.outcome is None:
-            return None
-        error = run.outcome.error or {}
-        return error.get("message") or run.outcome.text
+        ended = self.outcome()
+        return None if ended is None else (ended.error or {}).get("message") or ended.text
 
 
 class Agents:
@@ -167,7 +168,7 @@ class Agents:
             raise AgentError("Agent depth limit reached. Solve the task yourself.")
         if len(self._agents) >= _MAX_AGENTS:
             raise AgentError(f"there are {_MAX_AGENTS} agents; close those you need no more")
-        wish = self._wish(caller, role, depth + 1)
+        wish = spawn_wish(caller, role_named(self.settings.roles, role), self._nickname())
         token = CancelToken()
         lineage = Lineage(caller, wish.source, nickname=wish.nickname, role=wish.role, token=token)
         with self._slot():
@@ -337,31 +338,6 @@ class Agents:
             yield
         finally:
             self._slots -= 1
-
-    def _wish(self, caller: Session, role: str | None, depth: int) -> DelegateWish:
-        known = self.settings.roles.get(role or "default")
-        if known is None:
-            names = ", ".join(self.settings.roles)
-            raise AgentError(f"unknown agent_type {role!r}; there are: {names}")
-        nickname = self._nickname()
-        spawned = {
-            "parent_thread_id": caller.thread_id,
-            "depth": depth,
-            "agent_nickname": nickname,
-            "agent_role": known.name,
-        }
-        own, shared = known.instructions, caller.config.developer_instructions
-        mode = known.sandbox_mode
-        return DelegateWish(
-            source={"subagent": {"thread_spawn": spawned}},
-            nickname=nickname,
-            role=known.name,
-            model=known.model,
-            effort=known.effort,
-            approval_policy=known.approval_policy,
-            sandbox=None if mode is None else sandbox_of_mode(mode, WorkspaceWrite()),
-            developer_instructions="\n\n".join(t for t in (shared, own) if t),
-        )
 
     def _nickname(self) -> str:
         used = {agent.nickname for agent in self._agents.values() if not agent.closed}

@@ -1,6 +1,6 @@
 """Delegates: threads that work on behalf of another one, and end with it."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
@@ -327,6 +327,7 @@ async def run_delegate_one_shot(  # noqa: PLR0913 - what a delegate is made of
     shown: bool = False,
     limit: int = MAX_WAITING,
     turn_id: TurnId | None = None,
+    output_schema: Mapping[str, Any] | None = None,
 ) -> DelegateHandle:
     """Start a delegate for one prompt. It closes itself when that turn has ended.
 
@@ -336,7 +337,8 @@ async def run_delegate_one_shot(  # noqa: PLR0913 - what a delegate is made of
         threads, parent, wish, token, turn=turn, shown=shown, limit=limit, one_shot=True
     )
     try:
-        _, start = await handle.begin(UserTurn(prompt), turn_id)
+        op = UserTurn(prompt, output_schema=output_schema)
+        _, start = await handle.begin(op, turn_id)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await handle.aclose("its prompt was not accepted")

@@ -8,6 +8,7 @@ from codex_jupyter.errors import DuplicateIdError, NotSteerableError, TurnConfli
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.ops import (
     Compact,
+    Delegation,
     Notice,
     Review,
     Submission,
@@ -60,6 +61,8 @@ def _put_into(active: Turn, op: TurnOp) -> None:
             raise NotSteerableError(active.kind, active.turn_id, wanted="review")
         case Notice(items):
             taken = active.hear(items)
+        case Delegation(tasks):
+            taken = active.delegate(tasks)
         case UserShell():
             taken = active.takes_input
             if taken:

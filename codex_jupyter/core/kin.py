@@ -41,12 +41,26 @@ class Kin:
             yield child
             yield from child.kin.descendants()
 
+    def _stopped_with(self) -> "Iterator[Session]":
+        """Iterate over the loaded threads below that a stop of a turn here is for."""
+        for child in tuple(self.children.values()):
+            if child.lineage is not None and not child.lineage.apart:
+                yield child
+                yield from child.kin._stopped_with()  # noqa: SLF001 - of its own kind
+
+    def _stopping(self) -> "Iterator[Session]":
+        """Iterate over the threads above whose turns stop what runs here, nearest first."""
+        lineage = self.lineage
+        while lineage is not None and not lineage.apart:
+            yield lineage.parent
+            lineage = lineage.parent.lineage
+
     def link(self, turn: "Turn") -> None:
         """Let a stop reach everything below: ``turn``, which starts, and what runs beneath it."""
-        for child in self.descendants():
+        for child in self._stopped_with():
             if child.active is not None:
                 turn.token.adopt(child.active.token)
-        for above in self.lineage.ancestors() if self.lineage is not None else ():
+        for above in self._stopping():
             # A child that is started on purpose after a stop is not stopped by it.
             if above.active is not None and not above.active.is_leaving:
                 above.active.token.adopt(turn.token)
@@ -58,7 +72,7 @@ class Kin:
                 for delegate in tuple(turn.delegates):
                     ending.start_soon(delegate.aclose)
             if turn.token.reason is not None:
-                for child in tuple(self.descendants()):
+                for child in tuple(self._stopped_with()):
                     if child.active is not None:
                         await child.active.ended.wait()
         if waiting.cancelled_caught:
@@ -71,8 +85,6 @@ class Kin:
         for above in self.lineage.ancestors():
             turn_ids = above.state.transcript.turn_ids
             charged = above.active_turn_id or (turn_ids[-1] if turn_ids else None)
-            if charged is None:
-                continue
             try:
                 await above.state.count_delegated(charged, turn.tokens, above.config)
             except RolloutError:

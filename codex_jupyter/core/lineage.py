@@ -35,6 +35,9 @@ class Lineage:
     token: CancelToken = field(default_factory=CancelToken)
     """Every turn of the thread ends when this is cancelled."""
 
+    apart: bool = False
+    """Whether stopping a turn of the parent's leaves it alone: the user started it beside them."""
+
     shown_in: "Turn | None" = None
     """A turn of the parent's that shows this thread's items, and asks its questions, as its own."""
 

@@ -128,7 +128,9 @@ class Session:
         self.agents: Agents | None = None
         """Those of the whole tree, at its root."""
 
-        self.reviews: Callable[[Session, Turn], Awaitable[None]] = _no_reviews
+        self.performs: Callable[[Session, Turn], Awaitable[None]] = _nobody_performs
+        """Runs the turns that delegates work in."""
+
         self._recovered: set[Path] = set()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
@@ -382,9 +384,9 @@ class Session:
         found = await self.mcp.tools(owner, lambda text: turn.publish(Warned(text)))
         return ToolRegistry.of([*self._tools.tools.values(), *found]) if found else self._tools
 
-    async def review(self, turn: Turn) -> None:
-        """Run a review turn; what runs reviews is given by whoever runs the threads."""
-        await self.reviews(self, turn)
+    async def perform(self, turn: Turn) -> None:
+        """Run a turn that delegates work in; how is given by whoever runs the threads."""
+        await self.performs(self, turn)
 
     @property
     def own_tasks(self) -> anyio.abc.TaskGroup | None:
@@ -474,5 +476,5 @@ def _state_of(
     )
 
 
-async def _no_reviews(_session: Session, _turn: Turn) -> None:
-    raise InvalidRequestError("this thread has nobody to review")
+async def _nobody_performs(_session: Session, _turn: Turn) -> None:
+    raise InvalidRequestError("this thread has nobody to delegate to")

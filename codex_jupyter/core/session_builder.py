@@ -6,6 +6,7 @@ from typing import Any
 from codex_jupyter.core.agent_tools import equip_with_agents
 from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
 from codex_jupyter.core.delegate import StartsThreads
+from codex_jupyter.core.delegation import run_delegation
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.providers import ModelClients
@@ -15,7 +16,7 @@ from codex_jupyter.core.turn import Turn
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event
-from codex_jupyter.protocol.ops import Review
+from codex_jupyter.protocol.ops import Delegation, Review
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
@@ -80,7 +81,7 @@ class SessionBuilder:
             mcp_servers=self._settings.mcp_servers,
             lineage=lineage,
         )
-        session.reviews = self._review
+        session.performs = self._perform
         equip_with_agents(session, self._threads, self._settings.agents)
         return session
 
@@ -123,6 +124,12 @@ class SessionBuilder:
     def _client_for(self, config: SessionConfig) -> ModelClient:
         return self._clients.client(config.provider)
 
-    async def _review(self, session: Session, turn: Turn) -> None:
-        if isinstance(turn.op, Review):
-            await run_review(self._threads, session, turn, turn.op, self._settings.review_model)
+    async def _perform(self, session: Session, turn: Turn) -> None:
+        match turn.op:
+            case Review() as op:
+                await run_review(self._threads, session, turn, op, self._settings.review_model)
+            case Delegation(limit=limit):
+                roles = self._settings.agents.roles
+                await run_delegation(self._threads, session, turn, limit, roles)
+            case _:
+                raise RuntimeError("only turns of delegates are performed")

@@ -240,17 +240,21 @@ class SessionState:
         await self._tell_usage(turn_id, last, config)
         return last
 
-    async def count_delegated(self, turn_id: TurnId, tokens: Json, config: SessionConfig) -> None:
+    async def count_delegated(
+        self, turn_id: TurnId | None, tokens: Json, config: SessionConfig
+    ) -> None:
         """Add what a delegate used to the totals; the model's context here is as it was.
 
         Args:
-            turn_id: The turn that is charged: the running one, or the last.
+            turn_id: The turn that is charged: the running one, or the last; ``None`` if the
+                thread had none so far.
             tokens: A breakdown in wire shape.
             config: Names the context window.
         """
         self._total = sum_of_tokens(self._total, tokens)
         last = self._last or dict.fromkeys(_USAGE, 0)
-        await self._tell_usage(turn_id, last, config, {"delegated": tokens})
+        if turn_id is not None:
+            await self._tell_usage(turn_id, last, config, {"delegated": tokens})
 
     async def _tell_usage(
         self, turn_id: TurnId, last: Json, config: SessionConfig, more: Json | None = None

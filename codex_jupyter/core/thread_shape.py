@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.session import Session
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.packed import unpacked
 
-__all__ = ["PROTOCOL_VERSION", "summary_shape", "thread_shape"]
+__all__ = ["PROTOCOL_VERSION", "summary_shape", "thread_shape", "wire_source"]
 
 Json = dict[str, Any]
 
@@ -38,6 +39,7 @@ def thread_shape(session: Session, *, include_turns: bool) -> Json:
     """Return a loaded thread; open items of its running turn have the text they have so far."""
     return {
         **_common(session.thread_id, session.preview, session.name, session.forked_from),
+        **(_of_lineage(session.lineage) if session.lineage is not None else {}),
         "ephemeral": session.ephemeral,
         "modelProvider": session.config.provider.id,
         "model": session.config.model,
@@ -55,6 +57,7 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
     meta = stored.meta
     return {
         **_common(stored.thread_id, stored.preview, stored.name, meta.get("forked_from_id")),
+        **_of_meta(meta),
         "ephemeral": False,
         "modelProvider": meta.get("model_provider") or "",
         "model": None,
@@ -67,6 +70,36 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
             {"itemsView": "full", "rootTurnId": turn["id"], **unpacked(turn)} for turn in turns
         ],
     }
+
+
+def _of_lineage(lineage: Lineage) -> Json:
+    return {
+        "parentThreadId": lineage.parent.thread_id,
+        "source": wire_source(lineage.source),
+        "agentNickname": lineage.nickname,
+        "agentRole": lineage.role,
+    }
+
+
+def _of_meta(meta: Json) -> Json:
+    """Return what a rollout's first line tells of where the thread comes from."""
+    return {
+        "parentThreadId": meta.get("parent_thread_id"),
+        "source": wire_source(meta.get("source")),
+        "agentNickname": meta.get("agent_nickname"),
+        "agentRole": meta.get("agent_role"),
+    }
+
+
+def wire_source(source: Any) -> Any:
+    """Return where a thread comes from as it travels: a rollout spells one member otherwise."""
+    match source:
+        case {"subagent": below}:
+            return {"subAgent": below}
+        case str():
+            return source
+        case _:
+            return "vscode"
 
 
 def _common(thread_id: ThreadId, preview: str, name: str | None, forked_from: str | None) -> Json:

@@ -65,6 +65,7 @@ class ThreadManager:
         store: Threads on disk.
         publish: Takes every event of every thread, in order; must not block.
         is_heard: Tells whether somebody listens to a thread, which keeps it loaded.
+        inherit: Lets whoever listens to one thread listen to another one, new below it.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ThreadManager:
         store: ThreadStore,
         publish: Callable[[Event], None],
         is_heard: Callable[[ThreadId], bool] = lambda _: False,
+        inherit: Callable[[ThreadId, ThreadId], None] = lambda _parent, _child: None,
     ) -> None:
         self.settings = settings
         self._store = store
@@ -80,6 +82,7 @@ class ThreadManager:
         self._sessions: dict[ThreadId, Session] = {}
         self._busy: dict[ThreadId, _Busy] = {}
         self._is_heard = is_heard
+        self._inherit = inherit
         self._leaving = CancelToken()
         self._builder = SessionBuilder(settings, store, self.clients, self, publish, is_heard)
         self.created = CreatedThreads()
@@ -430,4 +433,7 @@ class ThreadManager:
             parent.kin.children[session.thread_id] = session
         self._sessions[session.thread_id] = session
         self._tasks.start_soon(session.run)
+        if session.lineage is not None and session.lineage.shown_in is None:
+            self._inherit(session.lineage.parent.thread_id, session.thread_id)
+            self.announce(session)
         return session

@@ -34,7 +34,16 @@ from codex_jupyter.protocol.events import (
     Warned,
 )
 from codex_jupyter.protocol.items import UserInput
-from codex_jupyter.protocol.ops import Compact, Notice, Review, TurnOp, UserShell, UserTurn
+from codex_jupyter.protocol.ops import (
+    Compact,
+    DelegateTask,
+    Delegation,
+    Notice,
+    Review,
+    TurnOp,
+    UserShell,
+    UserTurn,
+)
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import Policy, SessionApprovals
 from codex_jupyter.tools.registry import ToolRegistry
@@ -82,6 +91,11 @@ class EndedTurn:
 
     error: Json | None
     """In wire shape, if it failed."""
+
+    tokens: Json = field(default_factory=dict[str, Any])
+    """What its own responses used, in wire shape."""
+
+    duration_ms: int = 0
 
 
 class Closes(Protocol):
@@ -142,6 +156,10 @@ class Turn:
         self._beside: list[UserShell] = []
         self._running_beside = 0
         self._heard = False
+        self._wanted: list[DelegateTask] = list(op.tasks) if isinstance(op, Delegation) else []
+        self.tasks_taken = len(self._wanted)
+        """Tasks that were given to it so far, if it delegates."""
+
         self._news = anyio.Event()
         self._compactions = 0
         self._closed = False
@@ -174,6 +192,8 @@ class Turn:
                 return "compact"
             case UserShell():
                 return "shell command"
+            case Delegation():
+                return "delegation"
 
     @property
     def takes_input(self) -> bool:
@@ -185,14 +205,29 @@ class Turn:
         if self.is_leaving or not self.takes_input:
             return False
         self._steered.append(spoken)
-        self._stir()
+        self.stir()
         return True
 
     def run_beside(self, op: UserShell) -> None:
         """Run a command of the user's while the turn goes on; the turn ends after it."""
         self._beside.append(op)
         self._running_beside += 1
-        self._stir()
+        self.stir()
+
+    def delegate(self, tasks: Iterable[DelegateTask]) -> bool:
+        """Have more delegates work in a turn that delegates; ``False`` if it is too late for it."""
+        if self.is_leaving or not isinstance(self.op, Delegation):
+            return False
+        added = list(tasks)
+        self._wanted += added
+        self.tasks_taken += len(added)
+        self.stir()
+        return True
+
+    def take_tasks(self) -> list[DelegateTask]:
+        """Return the tasks that nobody has taken yet."""
+        wanted, self._wanted = self._wanted, []
+        return wanted
 
     async def next_beside(self) -> UserShell:
         """Wait for the next command to run beside the turn."""
@@ -203,7 +238,7 @@ class Turn:
     def beside_ended(self) -> None:
         """Note that a command that ran beside the turn is over."""
         self._running_beside -= 1
-        self._stir()
+        self.stir()
 
     def inject(self, items: Iterable[Json]) -> None:
         """Let the model know ``items`` before its next answer; call it before `closed`."""
@@ -215,7 +250,7 @@ class Turn:
             return False
         self._injected.extend(items)
         self._heard = True
-        self._stir()
+        self.stir()
         return True
 
     def stop(self, reason: str) -> None:
@@ -276,12 +311,17 @@ class Turn:
         No await is between the look and the decision: what comes later comes too late and is told
         so, instead of being taken and never read.
         """
-        if self._steered or self._heard:
+        if self._steered or self._heard or self._wanted:
             return False
         self._closed = True
         return True
 
-    def _stir(self) -> None:
+    async def news(self) -> None:
+        """Wait until something was put into the turn, or somebody stirred it."""
+        await self._news.wait()
+
+    def stir(self) -> None:
+        """Wake what waits for `news`."""
         self._news.set()
         self._news = anyio.Event()
 

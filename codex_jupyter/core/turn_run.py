@@ -24,7 +24,7 @@ from codex_jupyter.protocol.events import (
     TurnCompleted,
     TurnStarted,
 )
-from codex_jupyter.protocol.ops import Compact, Review, UserShell
+from codex_jupyter.protocol.ops import Compact, Delegation, Review, UserShell
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.terminals import Terminals
@@ -57,8 +57,8 @@ class TurnHost(Protocol):
         """Make or find the provider's client."""
         ...
 
-    async def review(self, turn: Turn) -> None:
-        """Have a reviewer do what the turn is for."""
+    async def perform(self, turn: Turn) -> None:
+        """Have delegates do what the turn is for: a review, or tasks."""
         ...
 
     def leave(self, turn: Turn) -> None:
@@ -120,9 +120,9 @@ class TurnRun:
             if isinstance(turn.op, UserShell):
                 await run_user_shell(turn, turn.op)
                 return None
-            if isinstance(turn.op, Review):
-                await self._host.review(turn)
-                if turn.close_if_done():
+            if isinstance(turn.op, Review | Delegation):
+                await self._host.perform(turn)
+                if turn.close_if_done() or isinstance(turn.op, Delegation):
                     return None
             client = self._host.client_for(turn.config)
             retry = RetryPolicy(max_retries=turn.config.provider.stream_max_retries)
@@ -195,7 +195,9 @@ class TurnRun:
         ended |= {"error": error, "completedAt": int(time.time()), "durationMs": duration}
         self._state.emit(TurnCompleted(ended), turn.turn_id)
         turn.ended.set()
-        self._host.note_end(EndedTurn(turn.turn_id, status, turn.last_text, error))
+        self._host.note_end(
+            EndedTurn(turn.turn_id, status, turn.last_text, error, turn.tokens, duration)
+        )
 
     async def _store_end(
         self, left_over: Sequence[Spoken], injected: tuple[Json, ...], end: Record

@@ -215,6 +215,98 @@ class ContextCompactionItem(_Timed):
     abandoned: bool | None = None
 
 
+class AgentState(WireModel):
+    """What an agent's newest work is doing."""
+
+    status: Literal[
+        "pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"
+    ]
+    message: str | None = None
+    """What it said last, or why it failed."""
+
+
+class AgentFacts(WireModel):
+    """Ours: who an agent is, and what it used."""
+
+    thread_id: str
+    turn_id: str | None = None
+    nickname: str | None = None
+    role: str | None = None
+    tokens: int | None = None
+    """Into and out of the model, for its own answers."""
+
+    duration_ms: int | None = None
+
+
+class CollabAgentToolCallItem(_Timed):
+    """Work with other threads: agents of the model's, or delegates of the user's."""
+
+    type: Literal["collabAgentToolCall"] = "collabAgentToolCall"
+    tool: Literal["spawnAgent", "sendInput", "resumeAgent", "wait", "closeAgent"]
+    status: Literal["inProgress", "completed", "failed", "interrupted"]
+    sender_thread_id: str
+    receiver_thread_ids: list[str]
+    prompt: str | None = None
+    model: str | None = None
+    reasoning_effort: str | None = None
+    agents_states: dict[str, AgentState]
+    agents: list[AgentFacts] = Field(default_factory=list[AgentFacts])
+
+
+class EnteredReviewModeItem(_Timed):
+    """A review began."""
+
+    type: Literal["enteredReviewMode"] = "enteredReviewMode"
+    review: str
+    """What is looked at, in words."""
+
+
+class ReviewLines(WireModel):
+    """A range of lines, both ends included, from 1."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+class ReviewPlace(WireModel):
+    """Where a finding is."""
+
+    absolute_file_path: str = Field(alias="absolute_file_path")
+    line_range: ReviewLines = Field(alias="line_range")
+
+
+class ReviewFinding(WireModel):
+    """One thing a reviewer found; these members are spelt as the reviewer does."""
+
+    title: str
+    body: str
+    priority: int | None = None
+    """0 (everything stops) to 3 (would be nice)."""
+
+    confidence_score: float | None = Field(default=None, alias="confidence_score")
+    code_location: ReviewPlace | None = Field(default=None, alias="code_location")
+
+
+class ReviewResult(WireModel):
+    """Ours: what a review found, for programs."""
+
+    findings: list[ReviewFinding]
+    overall_correctness: str = Field(default="", alias="overall_correctness")
+    overall_explanation: str = Field(default="", alias="overall_explanation")
+    overall_confidence_score: float | None = Field(default=None, alias="overall_confidence_score")
+
+
+class ExitedReviewModeItem(_Timed):
+    """A review is over."""
+
+    type: Literal["exitedReviewMode"] = "exitedReviewMode"
+    review: str
+    """What was found, as text."""
+
+    output: ReviewResult | None = None
+    """Null if the reviewer did not answer in the form it was asked for."""
+
+
 ThreadItem = Annotated[
     UserMessageItem
     | AgentMessageItem
@@ -224,7 +316,10 @@ ThreadItem = Annotated[
     | DynamicToolCallItem
     | McpToolCallItem
     | WebSearchItem
-    | ContextCompactionItem,
+    | ContextCompactionItem
+    | CollabAgentToolCallItem
+    | EnteredReviewModeItem
+    | ExitedReviewModeItem,
     Field(discriminator="type"),
 ]
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from codex_jupyter.ids import TurnId
+from codex_jupyter.ids import ItemId, ThreadId, TurnId
 from codex_jupyter.protocol.items import UserInput
 
 __all__ = [
     "Compact",
+    "DelegateTask",
+    "Delegation",
     "Notice",
     "Review",
     "Submission",
@@ -77,7 +79,38 @@ class Review:
     """Names the target for people."""
 
 
-TurnOp = UserTurn | Compact | UserShell | Notice | Review
+@dataclass(frozen=True, slots=True)
+class DelegateTask:
+    """One piece of work for a delegate; ``None`` takes over what the thread has."""
+
+    input: tuple[UserInput, ...]
+    name: str
+    thread_id: ThreadId
+    turn_id: TurnId
+    item_id: ItemId
+    """Of the item that shows it in the turn that delegates."""
+
+    role: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    cwd: str | None = None
+    approval_policy: str | None = None
+    """Counts as far as it allows no more than the thread's, as does ``sandbox``."""
+
+    sandbox: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Have delegates work side by side, and wait for all of them."""
+
+    tasks: tuple[DelegateTask, ...]
+    limit: int
+    """How many work at a time."""
+
+
+TurnOp = UserTurn | Compact | UserShell | Notice | Review | Delegation
 """What becomes a turn. All else acts on the session at once."""
 
 

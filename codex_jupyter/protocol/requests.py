@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.delegate_requests import DELEGATE_REQUESTS
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
@@ -154,6 +155,16 @@ class ThreadListParams(WireModel):
 
     model_providers: list[str] | None = None
     source_kinds: list[str] | None = None
+    """``cli``, ``vscode``, ``exec``, ``appServer``, ``subAgent``, ``subAgentReview``,
+    ``subAgentCompact``, ``subAgentThreadSpawn``, ``subAgentOther``, ``unknown``; default: the first
+    two."""
+
+    parent_thread_id: str | None = None
+    """Only threads right below this one, of every kind."""
+
+    ancestor_thread_id: str | None = None
+    """Only threads below this one, however far, of every kind."""
+
     archived: bool | None = None
     cwd: str | list[str] | None = None
     search_term: str | None = None
@@ -335,6 +346,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/read": (ThreadReadParams, ThreadReadResult),
     "thread/list": (ThreadListParams, ThreadListResult),
     **THREAD_REQUESTS,
+    **DELEGATE_REQUESTS,
     **HISTORY_REQUESTS,
     **NOTEBOOK_REQUESTS,
     **MCP_REQUESTS,

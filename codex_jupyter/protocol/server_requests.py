@@ -22,7 +22,22 @@ __all__ = [
 Decision = Literal["accept", "acceptForSession", "decline", "cancel"]
 
 
+class AskingDelegate(WireModel):
+    """Ours: the delegate or agent that asks, when it is not the user's own thread."""
+
+    thread_id: str
+    """Its own thread; the request's ``threadId`` is where the question is shown."""
+
+    turn_id: str
+    parent_thread_id: str
+    nickname: str | None = None
+    role: str | None = None
+
+
 class _OfItem(WireModel):
+    delegate: AskingDelegate | None = None
+    """Ours."""
+
     thread_id: str
     turn_id: str
     item_id: str
@@ -131,6 +146,9 @@ class DynamicToolCallParams(WireModel):
     """Ask the client to run one of its tools. There is no `serverRequest/resolved` for it."""
 
     METHOD: ClassVar[str] = "item/tool/call"
+
+    delegate: AskingDelegate | None = None
+    """Ours."""
 
     thread_id: str
     turn_id: str

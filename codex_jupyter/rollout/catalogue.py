@@ -7,6 +7,7 @@ file told is remembered for as long as the process lives, its tail is read as it
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from codex_jupyter.rollout.folders import Folders
 from codex_jupyter.rollout.reader import read_lines
 from codex_jupyter.rollout.records import decode_line, epoch_of
 
-__all__ = ["Catalogue", "ListQuery", "Page", "ThreadSummary"]
+__all__ = ["Catalogue", "ListQuery", "Page", "ThreadSummary", "kind_of_source"]
 
 _MAX_PAGE: Final = 100
 """Most threads on a page; the protocol's number."""
@@ -30,6 +31,7 @@ _HEAD_LINES: Final = 200
 
 _HEAD_BYTES: Final = 8 * 1024 * 1024
 _BULKY_META: Final = ("base_instructions", "dynamic_tools")
+_BY_PEOPLE: Final = frozenset({"cli", "vscode"})
 _NAME_MARK: Final = b'"thread_name_updated"'
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -48,6 +50,9 @@ class ListQuery:
         cwd: Keep only threads of exactly this folder, or one of these.
         archived: List the archived threads instead of the active ones.
         search_term: Keep only threads whose name (or preview, if unnamed) contains this text.
+        source_kinds: Keep only threads that come from these; empty: from people.
+        parent_id: Keep only threads right below this one, from wherever they come.
+        ancestor_id: The same, however far below.
     """
 
     cursor: str | None = None
@@ -58,6 +63,9 @@ class ListQuery:
     cwd: str | tuple[str, ...] | None = None
     archived: bool = False
     search_term: str | None = None
+    source_kinds: tuple[str, ...] = ()
+    parent_id: str | None = None
+    ancestor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +153,29 @@ class Catalogue:
         return Page(data, _cursor_text(rest[limit - 1][0]) if has_more else None)
 
     def _matching(self, query: ListQuery) -> Iterator[ThreadSummary]:
+        below = None if query.ancestor_id is None else self._below(query.ancestor_id, query)
         for thread_id, path in self._folders.rollouts(archived=query.archived):
             try:
                 summary = self._summary(thread_id, path, query)
             except FileNotFoundError:
                 continue
-            if summary is not None:
+            if summary is not None and (below is None or thread_id in below):
                 yield summary
+
+    def _below(self, ancestor_id: str, query: ListQuery) -> set[str]:
+        """Return the ids of all threads below one."""
+        children: dict[str, list[str]] = {}
+        for thread_id, path in self._folders.rollouts(archived=query.archived):
+            with suppress(FileNotFoundError):
+                head = self._head(path, os.stat(path).st_size)  # noqa: PTH116 - as below
+                children.setdefault(str(head.meta.get("parent_thread_id")), []).append(thread_id)
+        found: set[str] = set()
+        waiting = [ancestor_id]
+        while waiting:
+            fresh = [child for child in children.get(waiting.pop(), ()) if child not in found]
+            found.update(fresh)
+            waiting += fresh
+        return found
 
     def _summary(self, thread_id: ThreadId, path: Path, query: ListQuery) -> ThreadSummary | None:
         state = os.stat(path)  # noqa: PTH116 - runs once a thread and call; pathlib costs twice
@@ -161,6 +185,7 @@ class Catalogue:
             not head.has_turn
             or (providers and head.meta.get("model_provider") not in providers)
             or (query.cwd is not None and head.meta.get("cwd") not in _folders_of(query.cwd))
+            or not _is_wanted(head.meta, query)
         ):
             return None
         summary = ThreadSummary(
@@ -192,6 +217,39 @@ class Catalogue:
         except FileNotFoundError:
             return summary
         return replace(summary, name=known.name)
+
+
+def _is_wanted(meta: dict[str, Any], query: ListQuery) -> bool:
+    """Tell whether a thread comes from where the query says."""
+    if query.parent_id is not None and meta.get("parent_thread_id") != query.parent_id:
+        return False
+    is_below = query.parent_id is not None or query.ancestor_id is not None
+    if not query.source_kinds:
+        return is_below or kind_of_source(meta.get("source")) in _BY_PEOPLE
+    kind = kind_of_source(meta.get("source"))
+    is_sub = kind.startswith("subAgent") and "subAgent" in query.source_kinds
+    return is_sub or kind in query.source_kinds
+
+
+def kind_of_source(source: Any) -> str:
+    """Name where a thread comes from, as thread/list does."""
+    match source:
+        case {"subagent": "review"}:
+            return "subAgentReview"
+        case {"subagent": "compact"}:
+            return "subAgentCompact"
+        case {"subagent": {"thread_spawn": _}}:
+            return "subAgentThreadSpawn"
+        case {"subagent": _}:
+            return "subAgentOther"
+        case "cli" | "vscode" | "exec":
+            return source
+        case "mcp" | "app_server":
+            return "appServer"
+        case None:
+            return "vscode"
+        case _:
+            return "unknown"
 
 
 def _folders_of(cwd: str | tuple[str, ...]) -> tuple[str, ...]:

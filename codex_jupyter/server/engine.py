@@ -1,5 +1,6 @@
 """What stands behind the handshake: the threads, who hears them, who watches, whose they are."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from codex_jupyter.model.client import warm as warm_http
 from codex_jupyter.protocol.events import Event, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
+from codex_jupyter.server.delegate_handlers import DelegateHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
@@ -46,12 +48,18 @@ class Engine:
     def __init__(self, settings: Settings, *, watchable: bool) -> None:
         self._settings = settings
         self.kernels = KernelTurns()
-        self.watches = TurnWatches(self._describe) if watchable else None
+        self.watches = TurnWatches(self._describe, self._turns_above) if watchable else None
         self.subscriptions = Subscriptions(
             self._settle, self.kernels, self.watches.publish if self.watches else None
         )
         store = ThreadStore(settings.home)
-        self.threads = ThreadManager(settings, store, self._publish, self.subscriptions.is_heard)
+        self.threads = ThreadManager(
+            settings,
+            store,
+            self._publish,
+            self.subscriptions.is_heard,
+            self.subscriptions.inherit,
+        )
         moves = ThreadMoves(self.threads, store, self._publish)
         reader = ThreadReader(self.threads, store)
         pages = PageHandlers(reader, self.subscriptions, self.watches)
@@ -65,6 +73,7 @@ class Engine:
             pages,
             whole,
             history,
+            DelegateHandlers(self.threads, self.subscriptions, self.kernels),
             NotebookHandlers(self.subscriptions),
             ModelHandlers(self.threads),
             TerminalHandlers(self.threads),
@@ -129,6 +138,13 @@ class Engine:
         self.subscriptions.publish(event)
         if isinstance(event.msg, TurnCompleted) and event.turn_id is not None:
             self.kernels.end((event.thread_id, event.turn_id))
+
+    def _turns_above(self, thread_id: ThreadId) -> Iterator[TurnKey]:
+        session = self.threads.find(thread_id)
+        lineage = session.lineage if session is not None else None
+        for above in lineage.ancestors() if lineage is not None else ():
+            if above.active is not None:
+                yield above.thread_id, above.active.turn_id
 
     def _describe(self, thread_id: ThreadId) -> Json:
         session = self.threads.get(thread_id)

@@ -8,7 +8,7 @@ from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
 from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
-from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
+from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.requests import (
@@ -26,6 +26,7 @@ from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
+from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["Handlers"]
@@ -115,11 +116,13 @@ class Handlers:
             missed = log.since(after.sequence)
         with_turns = missed is None and not asked.exclude_turns
         opened = opened_shape(self._threads, session, include_turns=with_turns)
+        tree = [session, *session.kin.descendants()]
         pending = session.state.broker.open_requests
 
         def go_on() -> None:
             self._subscriptions.replay(connection, missed or ())
-            self._subscriptions.subscribe(connection, session.thread_id, pending)
+            for member in tree:
+                self._subscriptions.subscribe(connection, member.thread_id, pending)
 
         return Reply({**opened, "replayed": missed is not None}, then=go_on)
 
@@ -140,6 +143,9 @@ class Handlers:
                 cwd=tuple(asked.cwd) if isinstance(asked.cwd, list) else asked.cwd,
                 archived=bool(asked.archived),
                 search_term=asked.search_term,
+                source_kinds=tuple(asked.source_kinds or ()),
+                parent_id=_id(asked.parent_thread_id),
+                ancestor_id=_id(asked.ancestor_thread_id),
             )
         )
 
@@ -147,36 +153,17 @@ class Handlers:
         asked = read_params(TurnStartParams, params)
         _check_size(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        turn_id = new_turn_id() if asked.turn_id is None else parse_turn_id(asked.turn_id)
+        turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
             tuple(asked.input),
             _overrides(asked),
             output_schema=asked.output_schema,
             client_message_id=asked.client_user_message_id,
         )
-        submission = Submission(turn_id, op, chosen_by_caller=asked.turn_id is not None)
-        key = (session.thread_id, turn_id)
-        noted = self._kernels.begin(connection.rights.kernel_id, key)
-        try:
-            accepted = await session.submit(submission)
-        except BaseException:
-            if noted:
-                self._kernels.end(key)
-            raise
-        if noted and accepted.steered:
-            self._kernels.end(key)
-        turn: Json = {
-            "id": accepted.turn_id,
-            "rootTurnId": accepted.turn_id,
-            "items": [],
-            "itemsView": "notLoaded",
-            "status": "inProgress",
-            "error": None,
-            "startedAt": None,
-            "completedAt": None,
-            "durationMs": None,
-        }
-        return Reply({"turn": turn}, then=accepted.start)
+        accepted = await submit_for(
+            connection, self._kernels, session, Submission(turn_id, op, is_chosen)
+        )
+        return Reply({"turn": begun_turn(accepted.turn_id)}, then=accepted.start)
 
     async def _turn_steer(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnSteerParams, params)
@@ -194,6 +181,10 @@ class Handlers:
         asked = read_params(TurnInterruptParams, params)
         self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
         return {}
+
+
+def _id(text: str | None) -> str | None:
+    return None if text is None else parse_thread_id(text)
 
 
 def _options(asked: ThreadStartParams | ThreadResumeParams) -> ThreadOptions:

@@ -8,6 +8,7 @@ import anyio.to_thread
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.errors import CodexError, InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.ids import parse_thread_id, parse_turn_id
+from codex_jupyter.protocol.delegate_requests import TurnSnapshotParams
 from codex_jupyter.protocol.requests import (
     ServerRequestAnswerParams,
     TurnOutputParams,
@@ -49,6 +50,7 @@ class PageHandlers:
             "turn/watch": self._turn_watch,
             "turn/unwatch": self._turn_unwatch,
             "turn/output": self._turn_output,
+            "turn/snapshot": self._turn_snapshot,
             "serverRequest/answer": self._answer,
             "serverRequest/list": self._list,
         }
@@ -76,6 +78,11 @@ class PageHandlers:
             raise InvalidRequestError(f"thread {key[0]} has no turn {key[1]}")
         data = await anyio.to_thread.run_sync(bundle, snapshot)
         return {"data": data, "metadata": {"codex": {"threadId": key[0], "turnId": key[1]}}}
+
+    async def _turn_snapshot(self, _connection: Connection, params: Any) -> Json:
+        key = _key(read_params(TurnSnapshotParams, params))
+        seen = self._watches.snapshot(key) if self._watches is not None else None
+        return {"snapshot": seen or await self._stored(key)}
 
     async def _answer(self, connection: Connection, params: Any) -> Json:
         asked = read_params(ServerRequestAnswerParams, params)
@@ -117,5 +124,7 @@ class PageHandlers:
         return state.snapshot()
 
 
-def _key(asked: TurnWatchParams | TurnUnwatchParams | TurnOutputParams) -> TurnKey:
+def _key(
+    asked: TurnWatchParams | TurnUnwatchParams | TurnOutputParams | TurnSnapshotParams,
+) -> TurnKey:
     return parse_thread_id(asked.thread_id), parse_turn_id(asked.turn_id)

@@ -86,9 +86,14 @@ class Subscriptions:
         connection.threads.add(thread_id)
         self._subscribers.setdefault(thread_id, set()).add(connection)
         for request in pending:
-            asked = self._asked.get(request.id)
+            asked = self._asked.get(request.id) if request.thread_id == thread_id else None
             if asked is not None:
                 self._put(connection, request.id, asked)
+
+    def inherit(self, parent_id: ThreadId, thread_id: ThreadId) -> None:
+        """Let whoever hears a thread hear a new one below it: its questions go to them too."""
+        for connection in tuple(self._subscribers.get(parent_id, ())):
+            self.subscribe(connection, thread_id)
 
     def unsubscribe(self, connection: Connection, thread_id: ThreadId) -> bool:
         """Let a connection hear a thread no more; ``False`` if it did not."""

@@ -7,7 +7,7 @@ from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import InvalidIdError, InvalidRequestError
-from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id, parse_turn_id
+from codex_jupyter.ids import ThreadId, new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell
 from codex_jupyter.protocol.thread_requests import (
     ThreadArchiveParams,
@@ -29,6 +29,7 @@ from codex_jupyter.rollout.cutting import Cut
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
+from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["ThreadHandlers"]
@@ -151,7 +152,7 @@ class ThreadHandlers:
     async def _compact(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadCompactParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        turn_id, is_chosen = _turn_id(asked.turn_id)
+        turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         accepted = await session.submit(Submission(turn_id, Compact(), is_chosen))
         return Reply({}, then=accepted.start)
 
@@ -203,10 +204,6 @@ def _require_owner(connection: Connection, what: str) -> None:
     """Refuse what a kernel could do in the name of a command that has read its token."""
     if not connection.rights.may_answer:
         raise InvalidRequestError(f"this connection ({connection.rights.label}) may not {what}")
-
-
-def _turn_id(text: str | None) -> tuple[TurnId, bool]:
-    return (new_turn_id(), False) if text is None else (parse_turn_id(text), True)
 
 
 def _stored_id(text: str | None) -> str | None:

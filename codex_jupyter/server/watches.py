@@ -7,14 +7,20 @@ gets that state once and then numbered changes.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
 
 from codex_jupyter.ids import ThreadId, TurnId
-from codex_jupyter.protocol.events import Event, RequestOpened, RequestResolved, TurnStarted
+from codex_jupyter.protocol.events import (
+    Event,
+    RequestOpened,
+    RequestResolved,
+    TextDelta,
+    TurnStarted,
+)
 from codex_jupyter.server.kernel_turns import TurnKey
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.view.op_batches import OpBatches
@@ -51,10 +57,16 @@ class TurnWatches:
     Args:
         describe: Returns members for the state of a new turn: its ``model``, its ``sandbox`` and
             the ``notices`` to show first.
+        turns_above: Returns the running turns of the threads above one.
     """
 
-    def __init__(self, describe: Callable[[ThreadId], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        describe: Callable[[ThreadId], Mapping[str, Any]],
+        turns_above: Callable[[ThreadId], Iterable[TurnKey]] = lambda _: (),
+    ) -> None:
         self._describe = describe
+        self._turns_above = turns_above
         self._turns: OrderedDict[TurnKey, _Watched] = OrderedDict()
         self._due = anyio.Event()
 
@@ -75,8 +87,36 @@ class TurnWatches:
     def publish(self, event: Event, notification: Json | None) -> Json | None:
         """Take one event, with its notification if it has one.
 
-        Returns the question as pages show it, for an event that opens one.
+        What a delegate does and asks is shown in the turns above it, too. Returns the question as
+        pages show it, for an event that opens one.
         """
+        asked = self._take(event, notification)
+        # Texts as they come are shown where they are said only.
+        if not isinstance(event.msg, TextDelta):
+            for key in self._turns_above(event.thread_id):
+                if (above := self._turns.get(key)) is not None:
+                    self._pass_up(key, above, event, notification, asked)
+        return asked
+
+    def _pass_up(
+        self,
+        key: TurnKey,
+        above: _Watched,
+        event: Event,
+        notification: Json | None,
+        asked: Json | None,
+    ) -> None:
+        if asked is not None:
+            above.open[asked["requestId"]] = asked
+            shown: Any = asked
+            self._add(key, above, above.state.ask(shown))
+        elif isinstance(event.msg, RequestResolved):
+            self._settle(key, above, event.msg)
+        elif notification is not None:
+            method, params = notification["method"], notification["params"]
+            self._add(key, above, above.state.apply(method, params))
+
+    def _take(self, event: Event, notification: Json | None) -> Json | None:
         if event.turn_id is None and not isinstance(event.msg, TurnStarted):
             key = self._turn_named_in(event.thread_id, notification)
         else:
@@ -89,10 +129,7 @@ class TurnWatches:
         if isinstance(event.msg, RequestOpened):
             return self._ask(key, watched, event.msg)
         if isinstance(event.msg, RequestResolved):
-            if event.msg.request_id in watched.open:
-                del watched.open[event.msg.request_id]
-                ops = watched.state.settle(event.msg.request_id, event.msg.outcome)
-                self._add(key, watched, ops)
+            self._settle(key, watched, event.msg)
             return None
         if notification is not None:
             method, params = notification["method"], notification["params"]
@@ -140,7 +177,12 @@ class TurnWatches:
     @property
     def open_requests(self) -> list[Json]:
         """Every question that can be answered now, as pages show it."""
-        return [request for watched in self._turns.values() for request in watched.open.values()]
+        found = {
+            request_id: request
+            for watched in self._turns.values()
+            for request_id, request in watched.open.items()
+        }
+        return list(found.values())
 
     def snapshot(self, key: TurnKey) -> Json | None:
         """Return the state of a turn that is in memory."""
@@ -168,6 +210,10 @@ class TurnWatches:
         watched.running = False
         watched.open.clear()
         self._turns.move_to_end(key)
+
+    def _settle(self, key: TurnKey, watched: _Watched, msg: RequestResolved) -> None:
+        if watched.open.pop(msg.request_id, None) is not None:
+            self._add(key, watched, watched.state.settle(msg.request_id, msg.outcome))
 
     def _ask(self, key: TurnKey, watched: _Watched, msg: RequestOpened) -> Json | None:
         if msg.method == "item/tool/call":
