@@ -1,6 +1,7 @@
 """The turn that delegates: one-shot delegates work side by side, each shown as one item."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -62,7 +63,9 @@ async def run_delegation(
             # No await between the look and the decision, or an added task could be forgotten.
             if not run.at_work and (turn.token.reason is not None or turn.close_if_done()):
                 break
-            await turn.news()
+            # A stop ends the tasks, which stirs the turn; without a task nothing would.
+            with nullcontext() if run.at_work else turn.token.scope():
+                await turn.news()
     await run.conclude()
 
 

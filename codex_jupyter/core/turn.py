@@ -160,6 +160,7 @@ class Turn:
         self.tasks_taken = len(self._wanted)
         """Tasks that were given to it so far, if it delegates."""
 
+        self._held = isinstance(op, Delegation) and op.held
         self._news = anyio.Event()
         self._compactions = 0
         self._closed = False
@@ -223,6 +224,11 @@ class Turn:
         self.tasks_taken += len(added)
         self.stir()
         return True
+
+    def let_go(self) -> None:
+        """Let a turn that delegates end with the tasks it has."""
+        self._held = False
+        self.stir()
 
     def take_tasks(self) -> list[DelegateTask]:
         """Return the tasks that nobody has taken yet."""
@@ -311,7 +317,7 @@ class Turn:
         No await is between the look and the decision: what comes later comes too late and is told
         so, instead of being taken and never read.
         """
-        if self._steered or self._heard or self._wanted:
+        if self._steered or self._heard or self._wanted or self._held:
             return False
         self._closed = True
         return True

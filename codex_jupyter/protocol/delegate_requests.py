@@ -18,6 +18,7 @@ from codex_jupyter.protocol.shapes import (
 __all__ = [
     "DELEGATE_REQUESTS",
     "DelegateAddParams",
+    "DelegateCloseParams",
     "DelegateStartParams",
     "DelegateTaskParams",
     "ReviewStartParams",
@@ -80,6 +81,9 @@ class DelegateStartParams(WireModel):
     turn_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
     """The id of its turn. Duplicates are refused, and say how that turn ended."""
 
+    keep_open: bool = False
+    """Whether the turn waits for more tasks, which may be none at first, until delegate/close."""
+
 
 class DelegateStartResult(WireModel):
     """The result of delegate/start."""
@@ -97,6 +101,18 @@ class DelegateAddParams(WireModel):
     thread_id: str
     turn_id: str
     tasks: list[DelegateTaskParams]
+
+
+class DelegateCloseParams(WireModel):
+    """Ours: let a turn that was kept open end with the tasks it has."""
+
+    METHOD: ClassVar[str] = "delegate/close"
+    thread_id: str
+    turn_id: str
+
+
+class DelegateCloseResult(WireModel):
+    """The result of delegate/close."""
 
 
 class DelegateAddResult(WireModel):
@@ -176,5 +192,6 @@ DELEGATE_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "review/start": (ReviewStartParams, ReviewStartResult),
     "delegate/start": (DelegateStartParams, DelegateStartResult),
     "delegate/add": (DelegateAddParams, DelegateAddResult),
+    "delegate/close": (DelegateCloseParams, DelegateCloseResult),
     "turn/snapshot": (TurnSnapshotParams, TurnSnapshotResult),
 }

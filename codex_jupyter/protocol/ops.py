@@ -109,6 +109,9 @@ class Delegation:
     limit: int
     """How many work at a time."""
 
+    held: bool = False
+    """Whether it waits for more tasks until it is let go."""
+
 
 TurnOp = UserTurn | Compact | UserShell | Notice | Review | Delegation
 """What becomes a turn. All else acts on the session at once."""

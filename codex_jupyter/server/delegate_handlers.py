@@ -10,6 +10,7 @@ from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.review_text import review_hint
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import (
     InvalidRequestError,
     NoActiveTurnError,
@@ -27,6 +28,7 @@ from codex_jupyter.ids import (
 )
 from codex_jupyter.protocol.delegate_requests import (
     DelegateAddParams,
+    DelegateCloseParams,
     DelegateStartParams,
     DelegateTaskParams,
     ReviewStartParams,
@@ -62,18 +64,19 @@ class DelegateHandlers:
             "review/start": self._review,
             "delegate/start": self._start,
             "delegate/add": self._add,
+            "delegate/close": self._close,
         }
 
     async def _start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(DelegateStartParams, params)
         if not 1 <= asked.limit <= _MOST_AT_ONCE:
             raise InvalidRequestError(f"limit must be 1 to {_MOST_AT_ONCE}, found {asked.limit}")
-        tasks = _tasks(asked.tasks, 0)
+        tasks = () if asked.keep_open and not asked.tasks else _tasks(asked.tasks, 0)
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         parent = self._threads.get(parse_thread_id(asked.thread_id))
         host = await self._host(parent, asked.host_thread_id)
         self._subscriptions.subscribe(connection, host.thread_id)
-        submission = Submission(turn_id, Delegation(tasks, asked.limit), is_chosen)
+        submission = Submission(turn_id, Delegation(tasks, asked.limit, asked.keep_open), is_chosen)
         accepted = await submit_for(connection, self._kernels, host, submission)
         result = {
             "thread": self._threads.shape(host),
@@ -108,16 +111,24 @@ class DelegateHandlers:
 
     async def _add(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(DelegateAddParams, params)
-        session = self._threads.get(parse_thread_id(asked.thread_id))
-        turn = session.active
-        if turn is None:
-            raise NoActiveTurnError("add to")
-        if not same_turn_id(asked.turn_id, turn.turn_id):
-            raise TurnConflictError(asked.turn_id, turn.turn_id)
+        turn = self._running(asked.thread_id, asked.turn_id)
         tasks = _tasks(asked.tasks, turn.tasks_taken)
         if not turn.delegate(tasks):
             raise NoActiveTurnError("add to")
         return {"tasks": _started(tasks)}
+
+    async def _close(self, _connection: Connection, params: Any) -> Json:
+        asked = read_params(DelegateCloseParams, params)
+        self._running(asked.thread_id, asked.turn_id).let_go()
+        return {}
+
+    def _running(self, thread_id: str, turn_id: str) -> Turn:
+        turn = self._threads.get(parse_thread_id(thread_id)).active
+        if turn is None:
+            raise NoActiveTurnError("add to")
+        if not same_turn_id(turn_id, turn.turn_id):
+            raise TurnConflictError(turn_id, turn.turn_id)
+        return turn
 
     async def _review(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ReviewStartParams, params)

@@ -173,6 +173,22 @@ async def test_tasks_can_be_added_while_it_runs_and_not_after(talk: Talk, lab: L
     assert refusal.message == "no active turn to add to"
 
 
+@pytest.mark.parametrize("ends", ["closed", "stopped"])
+async def test_a_turn_that_is_kept_open_waits_for_tasks(talk: Talk, lab: Lab, ends: str) -> None:
+    lab.fake.by_prompt({"one": [say("first")]})
+    thread_id = await talk.start_thread(lab.workspace)
+    started = await delegate(talk, thread_id, keepOpen=True)
+    place = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+    await talk.ask("delegate/add", {**place, "tasks": [{"input": [text("one")]}]})
+    await talk.until(lambda m: m.get("params", {}).get("item", {}).get("status") == "completed")
+
+    await talk.ask("delegate/close" if ends == "closed" else "turn/interrupt", place)
+    turn = await talk.turn_end(place["turnId"])
+
+    assert turn["status"] == ("completed" if ends == "closed" else "interrupted")
+    assert [item["status"] for item in talk.items("collabAgentToolCall")] == ["completed"]
+
+
 async def test_it_fails_if_every_task_does(talk: Talk, lab: Lab) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     started = await delegate(talk, thread_id, "one", "two")
