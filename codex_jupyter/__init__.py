@@ -14,16 +14,27 @@ if TYPE_CHECKING:
     from codex_jupyter.extension import (
         _jupyter_server_extension_points as _jupyter_server_extension_points,
     )
+    from codex_jupyter.notebook.delegates import DelegateMap, delegate, delegate_map
+    from codex_jupyter.notebook.delegation import Delegate
     from codex_jupyter.notebook.magics import (
         load_ipython_extension,
         unload_ipython_extension,
     )
-    from codex_jupyter.notebook.outcome import TurnFailedError, TurnInterrupted, TurnResult
+    from codex_jupyter.notebook.outcome import (
+        Finding,
+        TurnFailedError,
+        TurnInterrupted,
+        TurnResult,
+    )
+    from codex_jupyter.notebook.reviews import review
     from codex_jupyter.notebook.threads import Thread, TurnEvent, start, thread
     from codex_jupyter.notebook.turn_handle import TurnHandle
 
 __all__ = [
     "CodexError",
+    "Delegate",
+    "DelegateMap",
+    "Finding",
     "Thread",
     "TurnEvent",
     "TurnFailedError",
@@ -31,7 +42,10 @@ __all__ = [
     "TurnInterrupted",
     "TurnResult",
     "__version__",
+    "delegate",
+    "delegate_map",
     "load_ipython_extension",
+    "review",
     "start",
     "thread",
     "unload_ipython_extension",
@@ -39,13 +53,19 @@ __all__ = [
 
 _HOMES = {
     "CodexError": "errors",
+    "Delegate": "notebook.delegation",
+    "DelegateMap": "notebook.delegates",
+    "Finding": "notebook.outcome",
     "Thread": "notebook.threads",
     "TurnEvent": "notebook.threads",
     "TurnFailedError": "notebook.outcome",
     "TurnHandle": "notebook.turn_handle",
     "TurnInterrupted": "notebook.outcome",
     "TurnResult": "notebook.outcome",
+    "delegate": "notebook.delegates",
+    "delegate_map": "notebook.delegates",
     "load_ipython_extension": "notebook.magics",
+    "review": "notebook.reviews",
     "start": "notebook.threads",
     "thread": "notebook.threads",
     "unload_ipython_extension": "notebook.magics",

@@ -125,7 +125,7 @@ class CodexClient:
                     raise
                 self._lose(peer)
                 continue
-            if method in {"thread/start", "thread/resume"}:
+            if method in {"thread/start", "thread/resume", "delegate/start"}:
                 self._threads.add(answer["thread"]["id"])
             return answer
 
@@ -138,20 +138,24 @@ class CodexClient:
         return lambda: listeners.remove(listener)
 
     @asynccontextmanager
-    async def turn(self, thread_id: str, params: Json) -> AsyncGenerator["TurnStream"]:
+    async def turn(
+        self, thread_id: str, params: Json, method: str = "turn/start"
+    ) -> AsyncGenerator["TurnStream"]:
         """Start a turn and stream what it says; leaving early does not stop the turn.
 
         Args:
-            thread_id: A thread this connection has started or resumed, in canonical form.
-            params: Params of turn/start beside the thread's id. With a ``turnId`` the call is
-                repeated if the connection drops meanwhile.
+            thread_id: Where the turn runs: a thread this connection has started or resumed, or
+                that the call starts; in canonical form.
+            params: Params beside the thread's id. With a ``turnId`` the call is repeated if the
+                connection drops meanwhile.
+            method: What starts the turn: also review/start or delegate/start.
         """
         stream = TurnStream(thread_id, params.get("turnId", ""))
         self._streams.add(stream)
         stop = self.listen(thread_id, stream.put)
         try:
             try:
-                started = await self.call("turn/start", {"threadId": thread_id, **params})
+                started = await self.call(method, {"threadId": thread_id, **params})
                 stream.begin(started["turn"]["id"])
             except RemoteError:
                 if not stream.is_known:  # else it had begun when the connection dropped
@@ -335,7 +339,8 @@ class CodexClient:
 
 def _may_repeat(method: str, params: Json) -> bool:
     """Tell whether asking twice does no harm: a turn without an id would be started twice."""
-    return method != "turn/start" or "turnId" in params
+    begins = method in {"turn/start", "review/start", "delegate/start"}
+    return not begins or "turnId" in params
 
 
 def _turns_of(response: Response) -> list[Json]:

@@ -15,6 +15,7 @@ __all__ = [
     "CellKeys",
     "Notebook",
     "client_mark",
+    "host_thread_id_of",
     "lasting_cell_id",
     "normalised",
     "read_mark",
@@ -90,6 +91,11 @@ class CellKeys:
 def thread_id_of(notebook: Notebook) -> str:
     """Return the id of a notebook's thread."""
     return str(uuid.uuid5(_NAMESPACE, f"notebook {notebook.id}"))
+
+
+def host_thread_id_of(thread_id: str) -> str:
+    """Return the id of the thread in which the delegates of a notebook's cells work."""
+    return str(uuid.uuid5(uuid.UUID(thread_id), "delegated cells"))
 
 
 def turn_id_of(thread_id: str, key: CellKey, source: str, attempt: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from codex_jupyter.errors import UsageError
 from codex_jupyter.notebook.headless import parse_headless
 from codex_jupyter.notebook.local_choice import choose, found_servers
+from codex_jupyter.notebook.reviews import review, review_target
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime
 from codex_jupyter.notebook.threads import Thread, thread
 
@@ -23,6 +24,7 @@ class Magic(Protocol):
     def runtime(self) -> KernelRuntime: ...
     @property
     def current(self) -> Thread | None: ...
+    def conversation(self) -> Thread: ...
     def use(self, thread: Thread | None) -> None: ...
     def use_notebook(self, name: str) -> None: ...
     def forget_thread(self) -> None: ...
@@ -193,6 +195,17 @@ def _notebook(magic: Magic, rest: str) -> None:
     _say(f"Cells of {rest!r} are re-runnable: run again they show their answers.")
 
 
+def _review(magic: Magic, rest: str) -> None:
+    """Have changes reviewed: %codex review [--base BRANCH | --commit SHA | INSTRUCTIONS]."""
+    target = review_target(rest)
+    review(
+        target.get("instructions"),
+        base=target.get("base"),
+        commit=target.get("commit"),
+        thread=magic.conversation(),
+    )
+
+
 def _replay(magic: Magic, rest: str) -> None:
     """Say whether code of old answers runs again in a new kernel: %codex replay on|off."""
     if rest not in ("on", "off"):
@@ -215,6 +228,7 @@ _COMMANDS: Final[dict[str, Callable[[Magic, str], None]]] = {
     "threads": _threads,
     "notebook": _notebook,
     "replay": _replay,
+    "review": _review,
     "interrupt": _interrupt,
     "login": _login,
     "headless": _headless,

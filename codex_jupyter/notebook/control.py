@@ -29,6 +29,14 @@ class Steering(Protocol):
         """Stop a turn; ``False`` if it is not known."""
         ...
 
+    def delegate_snapshot(self, thread_id: str, turn_id: str) -> Json | None:
+        """Return what a delegate's turn looks like now, ``None`` if it is not known."""
+        ...
+
+    def interrupt_delegate(self, thread_id: str, turn_id: str) -> bool:
+        """Stop a delegate; ``False`` if it is not known."""
+        ...
+
 
 class ControlDesk:
     """Answers the contents of control messages."""
@@ -48,6 +56,11 @@ class ControlDesk:
                 return _ok(self._steering.settle(request_id, answer, digest))
             case {"action": "answer", "requestId": str(request_id), "answers": dict(answers)}:
                 return _ok(self._steering.settle(request_id, {"answers": answers}, None))
+            case {"action": "delegate", "threadId": str(thread_id), "turnId": str(turn_id)}:
+                shown = self._steering.delegate_snapshot(thread_id, turn_id)
+                return {"status": "gone"} if shown is None else {"status": "ok", "snapshot": shown}
+            case {"action": "interrupt", "threadId": str(thread_id), "turnId": str(turn_id)}:
+                return _ok(self._steering.interrupt_delegate(thread_id, turn_id))
             case {"action": "interrupt", "turnId": str(turn_id)}:
                 return _ok(self._steering.interrupt(turn_id))
             case _:

@@ -14,8 +14,9 @@ from codex_jupyter.errors import CodexError, UsageError
 from codex_jupyter.notebook.cell_identity import thread_id_of
 
 if TYPE_CHECKING:
+    from codex_jupyter.notebook.cell_runs import CellRun
     from codex_jupyter.notebook.runtime import KernelRuntime
-    from codex_jupyter.notebook.threads import CellRun, Thread
+    from codex_jupyter.notebook.threads import Thread
 
 __all__ = ["CodexMagics", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -46,6 +47,7 @@ def _cell_parser() -> _Parser:
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--no-replay", action="store_true")
+    parser.add_argument("--delegate", action="store_true")
     return parser
 
 
@@ -74,13 +76,38 @@ class CodexMagics(Magics):
         with _one_line_errors():
             asked = _cell_parser().parse_args(_words(line))
             overrides = _overrides(asked)
-            thread = self._thread_for(asked)
+            thread = self.conversation() if asked.delegate else self._thread_for(asked)
             text = cell.rstrip("\n")
             run = self._cell_run(asked, line, cell)
-            if run is None:
+            if asked.delegate:
+                self._delegate(thread, asked, text, run, overrides)
+            elif run is None:
                 thread.say(text, overrides, turn_id=asked.turn_id, quiet=asked.quiet)
             else:
-                thread.run_cell(text, run, overrides, quiet=asked.quiet)
+                from codex_jupyter.notebook.cell_runs import run_cell  # noqa: PLC0415 - first use
+
+                run_cell(thread, text, run, overrides, quiet=asked.quiet)
+
+    def _delegate(
+        self,
+        thread: "Thread",
+        asked: argparse.Namespace,
+        text: str,
+        run: "CellRun | None",
+        settings: Json,
+    ) -> None:
+        """Have a delegate answer the cell; the conversation does not hear of it."""
+        from codex_jupyter.notebook.cell_runs import run_delegated_cell  # noqa: PLC0415
+        from codex_jupyter.notebook.delegate_tasks import delegate_task  # noqa: PLC0415
+
+        if asked.thread is not None or asked.turn_id is not None:
+            raise UsageError("%%codex: --delegate goes with neither --thread nor --turn-id")
+        task = {**delegate_task(text), **settings}
+        run_delegated_cell(thread, task, run, quiet=asked.quiet)
+
+    def conversation(self) -> "Thread":
+        """Return the thread that `%%codex` talks to, begun with the settings if there is none."""
+        return self._thread_for(_cell_parser().parse_args([]))
 
     @line_magic("codex")
     def codex_line(self, line: str) -> None:
@@ -126,7 +153,7 @@ class CodexMagics(Magics):
 
     def _cell_run(self, asked: argparse.Namespace, line: str, cell: str) -> "CellRun | None":
         """Return what makes this cell re-runnable, or ``None`` if it is not."""
-        from codex_jupyter.notebook.threads import CellRun  # noqa: PLC0415 - first use only
+        from codex_jupyter.notebook.cell_runs import CellRun  # noqa: PLC0415 - first use only
 
         cells = self.runtime.cells
         # Counted also where it is not used: which of two equal cells one is must not depend on it.

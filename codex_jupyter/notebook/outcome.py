@@ -3,11 +3,53 @@
 from dataclasses import dataclass
 from typing import Any
 
-from codex_jupyter.errors import CodexError
+from codex_jupyter.errors import CodexError, UsageError
 
-__all__ = ["TurnFailedError", "TurnInterrupted", "TurnResult", "tell_in_one_line"]
+__all__ = [
+    "Finding",
+    "TurnFailedError",
+    "TurnInterrupted",
+    "TurnResult",
+    "refusal",
+    "tell_in_one_line",
+]
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a review found."""
+
+    title: str
+    body: str
+    path: str | None
+    """Absolute."""
+
+    start: int | None
+    """First line, from 1."""
+
+    end: int | None
+    priority: int | None
+    """0 (everything stops) to 3 (would be nice)."""
+
+    confidence: float | None
+    """0 to 1."""
+
+    @classmethod
+    def of(cls, wire: Json) -> "Finding":
+        """Read a finding as it travels."""
+        place: Json = wire.get("code_location") or {}
+        lines: Json = place.get("line_range") or {}
+        return cls(
+            title=wire.get("title") or "",
+            body=wire.get("body") or "",
+            path=place.get("absolute_file_path"),
+            start=lines.get("start"),
+            end=lines.get("end"),
+            priority=wire.get("priority"),
+            confidence=wire.get("confidence_score"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +71,14 @@ class TurnResult:
     """Tokens of this turn, or ``None`` if the model told none."""
 
     error: Json | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a review found; empty for other turns, and if it found nothing."""
+        outputs = [i.get("output") or {} for i in self.items if i["type"] == "exitedReviewMode"]
+        return tuple(
+            Finding.of(wire) for output in outputs for wire in output.get("findings") or ()
+        )
 
     @classmethod
     def of(cls, snapshot: Json) -> "TurnResult":
@@ -80,6 +130,11 @@ class TurnFailedError(CodexError):
 
     def _render_traceback_(self) -> list[str]:
         return [f"TurnFailedError: {self}"]
+
+
+def refusal(sentence: str) -> BaseException:
+    """Return what to raise where a person asked for what cannot be."""
+    return tell_in_one_line(UsageError(sentence))
 
 
 def tell_in_one_line(error: BaseException) -> BaseException:

@@ -5,6 +5,7 @@ import atexit
 import contextvars
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -30,6 +31,8 @@ from codex_jupyter.view.requests import pending_request
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
     from codex_jupyter.embedding import CoreThread
+    from codex_jupyter.notebook.delegation import Delegation
+    from codex_jupyter.notebook.threads import Thread
     from codex_jupyter.settings import Settings
 
 __all__ = ["KernelRuntime", "get_runtime"]
@@ -39,6 +42,12 @@ T = TypeVar("T")
 
 PAGE_WAIT: Final = 4.0
 """Seconds; a page that has to load its widget manager first takes one or two."""
+
+_RECENT: Final = 8
+"""Ended turns whose delegates are kept; those of older ones are in their threads."""
+
+_LOOK_LIMIT: Final = 1.0
+"""Seconds a page waits for what a delegate looks like."""
 
 _END_TURNS: Final = 2.0
 """Seconds the server gets to end this kernel's turns before the kernel leaves it."""
@@ -69,6 +78,9 @@ class KernelRuntime:
         self._lost: list[TurnHandle] = []
         """Turns that a server may still have, though this kernel has given them up."""
 
+        self._recent: deque[TurnHandle] = deque(maxlen=_RECENT)
+        """Ended turns whose delegates can still be opened in a view."""
+
         self._approvers: dict[str, OnApproval] = {}
         self._pages: set[str] = set()
         self._desk = Desk(self._wake)
@@ -78,6 +90,13 @@ class KernelRuntime:
         """Ids of the turns whose code ran in this kernel: begun here, or run again to the end."""
 
         self.cells = Cells()
+        self.conversation: Thread | None = None
+        """Of a script or a notebook without our magics, for its delegates."""
+
+        self.delegations: dict[tuple[str, str, bool], Delegation] = {}
+        """Those that the running cell has begun."""
+
+        self._after_cell: list[Callable[[], None]] = []
         kernel = getattr(self.shell, "kernel", None)
         self._kernel: Any = kernel
         if kernel is not None and hasattr(kernel, "control_handlers"):
@@ -214,6 +233,8 @@ class KernelRuntime:
         handle = self._turns.pop(turn_id, None)
         if handle is not None and handle.was_lost:
             self._lost.append(handle)
+        if handle is not None and handle.state.has_delegates:
+            self._recent.append(handle)
         self._approvers.pop(turn_id, None)
         self._pages.discard(turn_id)
         self._tools.forget(turn_id)
@@ -222,6 +243,18 @@ class KernelRuntime:
     def running_turns(self) -> list[TurnHandle]:
         """The turns of this kernel that have not ended."""
         return [handle for handle in list(self._turns.values()) if not handle.done]
+
+    def at_end_of_cell(self, act: Callable[[], None]) -> None:
+        """Call ``act`` when the running cell has ended, before its kernel is idle again."""
+        if not self._after_cell:
+            self.shell.events.register("post_run_cell", self._end_cell)
+        self._after_cell.append(act)
+
+    def _end_cell(self, _result: object = None) -> None:
+        self.shell.events.unregister("post_run_cell", self._end_cell)
+        acts, self._after_cell = self._after_cell, []
+        for act in acts:
+            act()
 
     def hello(self, turn_id: str) -> Json | None:
         """Note that a page shows a turn."""
@@ -236,12 +269,38 @@ class KernelRuntime:
         return self._desk.settle(request_id, answer, digest=digest)
 
     def interrupt(self, turn_id: str) -> bool:
-        """Stop a turn, from any thread."""
+        """Stop a turn of this kernel's, from any thread."""
         handle = self._turns.get(turn_id)
         if handle is None:
             return False
         handle.interrupt()
         return True
+
+    def interrupt_delegate(self, thread_id: str, turn_id: str) -> bool:
+        """Stop a delegate of one of its turns, from any thread."""
+        if (handle := self._parent_of(thread_id)) is None:
+            return False
+        handle.interrupt_delegate(thread_id, turn_id)
+        return True
+
+    def delegate_snapshot(self, thread_id: str, turn_id: str) -> Json | None:
+        """Return what a delegate's turn looks like now, from any thread but the core's."""
+        handle, core = self._parent_of(thread_id), self._core
+        if handle is None or core is None:
+            return None
+
+        async def look(_client: "CodexClient") -> Json | None:
+            is_that = handle.delegates.turn_of(thread_id) == turn_id
+            return handle.delegates.snapshot(thread_id) if is_that else None
+
+        try:
+            return core.post(look).result(_LOOK_LIMIT)
+        except (TimeoutError, CodexError):
+            return None
+
+    def _parent_of(self, thread_id: str) -> TurnHandle | None:
+        handles = (*self._turns.values(), *self._recent)
+        return next((h for h in handles if h.state.knows_delegate(thread_id)), None)
 
     def has_page(self, turn_id: str) -> bool:
         """Whether a page has said that it shows this turn."""
@@ -316,18 +375,24 @@ class KernelRuntime:
         """Take back what was asked and settled elsewhere; on the core's loop."""
         if method == "serverRequest/resolved":
             self._desk.withdraw(params["requestId"])
+        for handle in list(self._turns.values()):
+            handle.hear(method, params)
 
     async def _answer(self, method: str, params: Json, request_id: str | int) -> Json:
         """Answer one server request; on the core's loop, in a task of its own."""
         handle = self._turns.get(params.get("turnId", ""))
+        asking: Json | None = params.get("delegate")
+        if handle is None and asking is not None:
+            handle = self._parent_of(asking["threadId"])
         if handle is None:
             raise RemoteError(METHOD_NOT_FOUND, "this kernel does not know the turn")
         if method == "item/tool/call":
             return await self._tools.run(handle, params)
         if self.place.is_served:
             raise RemoteError(METHOD_NOT_FOUND, "this kernel answers no questions")
-        item = handle.item(params["itemId"])
+        item = handle.item(params["itemId"], params.get("threadId"))
         request = pending_request(method, params, str(request_id), item)
+        request["turnId"] = handle.turn_id  # where it is shown
         return await self._asker.answer(handle, request, self._approvers.get(handle.turn_id))
 
 

@@ -1,10 +1,10 @@
 """The agent for people who write Python: threads to talk to, turns to wait for."""
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,17 +12,11 @@ from codex_jupyter.errors import CodexError, InvalidIdError, RemoteError, UsageE
 from codex_jupyter.flow.channels import Outbox
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
-from codex_jupyter.notebook.cell_identity import CellKey
+from codex_jupyter.notebook.in_tasks import problem_of, seen_by_task
 from codex_jupyter.notebook.kernel_tools import tool_specs
 from codex_jupyter.notebook.known_turns import Rerun
-from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, tell_in_one_line
-from codex_jupyter.notebook.rerun import (
-    KnownTurn,
-    choose,
-    known_turns,
-    overtaken_by,
-    replaced_before,
-)
+from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, refusal
+from codex_jupyter.notebook.rerun import KnownTurn, known_turns
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime, get_runtime
 from codex_jupyter.notebook.served_display import ServedDisplay
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
@@ -33,7 +27,7 @@ from codex_jupyter.view.turn_state import TurnState
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
 
-__all__ = ["CellRun", "Thread", "TurnEvent", "folder", "notebook_thread", "start", "thread"]
+__all__ = ["Thread", "TurnEvent", "folder", "notebook_thread", "start", "thread"]
 
 Json = dict[str, Any]
 Id = TypeVar("Id", bound=str)
@@ -45,21 +39,6 @@ class TurnEvent:
 
     method: str
     params: Json
-
-
-@dataclass(frozen=True, slots=True)
-class CellRun:
-    """One run of a cell of a notebook."""
-
-    key: CellKey
-    source: str
-    """The whole cell, its first line included."""
-
-    again: bool = False
-    """Whether it shall be answered anew."""
-
-    replay: bool = True
-    """Whether code of an old answer runs again in a kernel where it has not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +86,16 @@ class Thread:
         self._opened_in: object = None
         self._has_turns = False
         self._noticed = False
-        self._cells_ran: list[str] = []
+        self.cells_ran: list[str] = []
         """Ids of the turns of cells without ids, as they ran in this kernel."""
 
     def __repr__(self) -> str:
         return f"<Thread {self._id or 'not begun'}>"
+
+    @property
+    def runtime(self) -> KernelRuntime:
+        """Where it runs."""
+        return self._runtime
 
     @property
     def id(self) -> str:
@@ -152,62 +136,20 @@ class Thread:
         """Do what `run` does, changing settings that last: members of turn/start."""
         return self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides).wait()
 
-    def run_cell(
-        self, text: str, run: "CellRun", overrides: Json, *, quiet: bool = False
-    ) -> TurnResult:
-        """Run a cell of a notebook: show its answer, attach to it, or have it answered.
-
-        Raises:
-            CodexError: As `run`; also if code of an old answer fails when it is run again.
-        """
-        known = self.known_turns()
-        choice = choose(self.id, run.key, run.source, known, again=run.again)
-        self._finish_background(choice.turn_id)
-        label = self._changed_before(choice.turn_id, known) if choice.does == "show" else None
-        if not run.key.is_lasting:
-            self._cells_ran.append(choice.turn_id)
-        here = self._runtime.ran_here
-        code = None if choice.turn_id in here or not run.replay else self._runtime.run_recorded
-        rerun = Rerun(is_known=choice.does != "begin", is_cell=True, run_item=code)
-        handle = self._prepare(
-            text,
-            turn_id=choice.turn_id,
-            quiet=quiet,
-            overrides={**overrides, "clientUserMessageId": choice.mark},
-            rerun=rerun,
-        )
-        if label is not None:
-            handle.state.notice(f"answered before cell “{label}” changed; --again to refresh")
-        self._begin(handle)
-        return handle.wait()
-
-    def known_turns(self) -> list[KnownTurn]:
-        """Ask the server for the thread's turns, oldest first."""
+    def known_turns(self, thread_id: str | None = None) -> list[KnownTurn]:
+        """Ask the server for the turns of the thread, or of one below it, oldest first."""
         self.open()
-        return self._runtime.call(self._known_turns)
+        return self._runtime.call(partial(_known_turns, thread_id or self.id))
 
-    def _changed_before(self, turn_id: str, known: list[KnownTurn]) -> str | None:
-        return replaced_before(turn_id, known) or overtaken_by(turn_id, known, self._cells_ran)
-
-    def _finish_background(self, turn_id: str) -> None:
-        """Let this kernel's other turns of the thread end first.
+    def finish_background(self, thread_id: str, turn_id: str) -> None:
+        """Let this kernel's other turns of a thread end before ``turn_id``.
 
         Not by waiting at the server: their kernel code runs on this thread, which would wait.
         """
         for handle in self._runtime.running_turns:
-            if handle.thread_id == self.id and handle.turn_id != turn_id:
+            if handle.thread_id == thread_id and handle.turn_id != turn_id:
                 with suppress(CodexError):  # it belongs to whoever started it
                     handle.wait()
-
-    async def _known_turns(self, client: "CodexClient") -> list[KnownTurn]:
-        turns: list[Json] = []
-        asked: Json = {"threadId": self._id, "sortDirection": "asc", "limit": 100}
-        while True:
-            page = await client.call("thread/turns/list", asked)
-            turns += page["data"]
-            if page["nextCursor"] is None:
-                return known_turns(turns)
-            asked["cursor"] = page["nextCursor"]
 
     def is_called(self, thread_id: str) -> bool:
         """Whether this is the thread of that id, in any spelling."""
@@ -251,8 +193,8 @@ class Thread:
         queue = Outbox(merge_deltas)
         handle = self._prepare(text, turn_id=turn_id, quiet=True, overrides={})
         handle.on_event = lambda method, params: _hand_over(loop, queue, method, params)
-        self._begin(handle)
-        waiting = asyncio.ensure_future(_problem_of(handle))
+        self.begin(handle)
+        waiting = asyncio.ensure_future(problem_of(handle))
         waiting.add_done_callback(lambda _: queue.close())
         try:
             while told := await queue.take():
@@ -273,15 +215,7 @@ class Thread:
         return bool(running)
 
     def _for_task(self, problem: BaseException) -> BaseException:
-        """Choose what a task shall see of ``problem``.
-
-        An interrupt that leaves a task of its own also leaves the loop under it, and that loop is
-        the kernel's: such a task is cancelled instead. A cell's own task may be interrupted.
-        """
-        stopped = isinstance(problem, TurnInterrupted)
-        if stopped and self._runtime.shell is not None and not _is_in_cell():
-            return asyncio.CancelledError(str(problem))
-        return problem
+        return seen_by_task(problem, in_kernel=self._runtime.shell is not None)
 
     @property
     def _id(self) -> str | None:
@@ -325,11 +259,12 @@ class Thread:
 
     def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
-        self._begin(handle)
+        self.begin(handle)
         return handle
 
-    def _begin(self, handle: TurnHandle) -> None:
-        self._has_turns = True
+    def begin(self, handle: TurnHandle) -> None:
+        """Let a turn run that `prepare` made."""
+        self._has_turns = self._has_turns or handle.thread_id == self._id
         handle.start(on_end=lambda: self._runtime.remove_turn(handle.turn_id))
 
     def _prepare(
@@ -342,9 +277,33 @@ class Thread:
         rerun: Rerun | None = None,
     ) -> TurnHandle:
         if not text.strip():
-            raise _refusal("there is nothing to say: the prompt is empty")
+            raise refusal("there is nothing to say: the prompt is empty")
+        params = {"input": [{"type": "text", "text": text}], **overrides}
+        return self.prepare(params, turn_id=turn_id, quiet=quiet, rerun=rerun)
+
+    def prepare(
+        self,
+        params: Json,
+        *,
+        method: str = "turn/start",
+        host_id: str | None = None,
+        turn_id: str | None = None,
+        quiet: bool = False,
+        rerun: Rerun | None = None,
+    ) -> TurnHandle:
+        """Make a turn ready to `begin`.
+
+        Args:
+            params: Of the request, beside the ids.
+            method: What starts it.
+            host_id: The thread that it runs in, if that is another one below this.
+            turn_id: The id it shall have.
+            quiet: Whether nothing is shown.
+            rerun: How it may be one that exists already.
+        """
         chosen = new_turn_id() if turn_id is None else _chosen("turn", turn_id, parse_turn_id)
-        opened, thread_id, runtime = self.open(), self.id, self._runtime
+        opened, runtime = self.open(), self._runtime
+        thread_id = host_id or self.id
         runtime.note_front_end()
         state = TurnState(
             thread_id,
@@ -356,10 +315,11 @@ class Thread:
         handle = TurnHandle(
             runtime.core,
             state,
-            QuietDisplay() if quiet else self._display(chosen),
+            QuietDisplay() if quiet else self._display(thread_id, chosen),
             thread_id=thread_id,
             turn_id=chosen,
-            params={"input": [{"type": "text", "text": text}], **overrides},
+            params=params,
+            method=method,
             summon=runtime.summon if runtime.can_summon else None,
             rerun=rerun,
         )
@@ -368,14 +328,14 @@ class Thread:
             handle.before_turn = runtime.name_servers_nearby
         return handle
 
-    def _display(self, turn_id: str) -> TurnDisplay:
+    def _display(self, thread_id: str, turn_id: str) -> TurnDisplay:
         runtime = self._runtime
         if runtime.shell is None:
             return QuietDisplay()
         if runtime.place.is_served:
-            return ServedDisplay(self.id, turn_id)
+            return ServedDisplay(thread_id, turn_id)
         kind = runtime.view_kind() if runtime.has_stdin() else "none"
-        return CellDisplay(self.id, turn_id, kind=kind, answer=runtime.control.answer)
+        return CellDisplay(thread_id, turn_id, kind=kind, answer=runtime.control.answer)
 
     def _notice_once(self, state: TurnState, opened: Json) -> None:
         """Say in the first output which model answers and why, and what the settings warn of."""
@@ -410,7 +370,7 @@ def thread(  # noqa: PLR0913 - the settings of a thread
             the kernel embeds the core.
     """
     if id is not None and resume is not None:
-        raise _refusal("give `id` for a new thread or `resume` for a stored one, not both")
+        raise refusal("give `id` for a new thread or `resume` for a stored one, not both")
     if (named := id or resume) is not None:
         _chosen("thread", named, parse_thread_id)
     if cwd is not None:
@@ -450,7 +410,7 @@ def folder(path: str) -> str:
     """
     found = Path(path).expanduser().absolute()
     if not found.is_dir():
-        raise _refusal(f"there is no folder {path!r} to work in (looked for {found})")
+        raise refusal(f"there is no folder {path!r} to work in (looked for {found})")
     return str(found)
 
 
@@ -459,33 +419,20 @@ def _chosen(kind: str, text: str, parse: Callable[[str], Id]) -> Id:
     try:
         return parse(text)
     except InvalidIdError:
-        raise _refusal(
+        raise refusal(
             f"{text!r} is not the id of a {kind}: an id is a UUID, e.g. {new_turn_id()}"
         ) from None
 
 
-def _refusal(sentence: str) -> BaseException:
-    return tell_in_one_line(UsageError(sentence))
-
-
-def _is_in_cell() -> bool:
-    """Whether IPython's running of a cell is among the callers of this task."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "run_code" and frame.f_globals["__name__"].startswith("IPython."):
-            return True
-        frame = frame.f_back
-    return False
-
-
-async def _problem_of(handle: TurnHandle) -> BaseException | None:
-    """Wait for a turn; return what else would be raised, perhaps in a task of its own."""
-    try:
-        await handle.wait_async()
-    except (TurnInterrupted, CodexError) as problem:
-        return problem
-    return None
+async def _known_turns(thread_id: str, client: "CodexClient") -> list[KnownTurn]:
+    turns: list[Json] = []
+    asked: Json = {"threadId": thread_id, "sortDirection": "asc", "limit": 100}
+    while True:
+        page = await client.call("thread/turns/list", asked)
+        turns += page["data"]
+        if page["nextCursor"] is None:
+            return known_turns(turns)
+        asked["cursor"] = page["nextCursor"]
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, queue: Outbox, method: str, params: Json) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 
 from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
+from codex_jupyter.notebook.delegate_turns import DelegateTurns, items_of_delegates
 from codex_jupyter.notebook.known_turns import (
     ReplayError,
     Rerun,
@@ -82,6 +83,7 @@ class TurnHandle:
         thread_id: str,
         turn_id: str,
         params: Json,
+        method: str = "turn/start",
         summon: Callable[[Callable[[], None]], None] | None,
         rerun: Rerun | None = None,
     ) -> None:
@@ -98,10 +100,16 @@ class TurnHandle:
         self.note_ran: Callable[[], object] = _nothing
         """Called once the kernel code of the turn runs here, or has run again to its end."""
 
+        self.on_begin: Callable[[CodexClient], object] = _nothing_begins
+        """Called when the server has taken the turn, on the core's loop."""
+
+        self.delegates = DelegateTurns(state)
+
         self._rerun = rerun or Rerun()
         self._core = core
         self._display = display
         self._params = params
+        self._method = method
         self._stop = _Stop()
         self._driven: Future[None] | None = None
         self._leaving = threading.Lock()
@@ -115,6 +123,21 @@ class TurnHandle:
     def was_lost(self) -> bool:
         """Whether the core went away before the turn had ended; it may run on there."""
         return isinstance(self._stop.failure, PeerClosedError)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether somebody stopped it."""
+        return self._stop.presses > 0 or self.state.status == "interrupted"
+
+    @property
+    def problem(self) -> BaseException | None:
+        """What this side could not go on with, if anything."""
+        return self._stop.failure
+
+    def when_done(self, note: Callable[[], object]) -> None:
+        """Call ``note`` when the turn has ended, on any thread; after `start`."""
+        if self._driven is not None:
+            self._driven.add_done_callback(lambda _: note())
 
     def start(self, on_end: Callable[[], object] | None = None) -> None:
         """Show the turn and let it begin; on the thread of the cell.
@@ -138,7 +161,7 @@ class TurnHandle:
                     await self._begin(client)
                 else:
                     await self._follow(client)
-                await self._run_recorded_code()
+                await self._run_recorded_code(client)
                 tasks.cancel_scope.cancel()
         except* CodexError as problems:
             self._fail(_first(problems))
@@ -151,8 +174,9 @@ class TurnHandle:
         params = {**self._params, "turnId": self.turn_id}
         while True:
             try:
-                async with client.turn(self.thread_id, params) as stream:
+                async with client.turn(self.thread_id, params, self._method) as stream:
                     self.note_ran()
+                    self.on_begin(client)
                     async for method, told in stream:
                         self._take(method, told)
             except RemoteError as refusal:
@@ -179,16 +203,18 @@ class TurnHandle:
         async with client.follow(self.thread_id, self.turn_id) as stream:
             async for method, told in stream:
                 self._take(method, told)
-        if not self._rerun.is_cell:
-            require_same_words(self.turn_id, self._params["input"], self.state.snapshot()["items"])
+        asked = self._params.get("input")
+        if not self._rerun.is_cell and asked is not None:
+            require_same_words(self.turn_id, asked, self.state.snapshot()["items"])
         self._rerun.is_known = True
 
-    async def _run_recorded_code(self) -> None:
+    async def _run_recorded_code(self, client: "CodexClient") -> None:
         """Run the kernel code of a finished turn again, in order, in a kernel that has not."""
         run, status = self._rerun.run_item, self.state.status
         if run is None or not self._rerun.is_known or status != "completed":
             return
-        for item in recorded_code(self.state.snapshot(max_bytes=_WHOLE)["items"]):
+        items = self.state.snapshot(max_bytes=_WHOLE)["items"]
+        for item in recorded_code([*items, *await items_of_delegates(client, items)]):
             result: Json | None = await self.run_on_main(
                 lambda item=item: run(item), str(item["arguments"].get("code"))
             )
@@ -206,14 +232,14 @@ class TurnHandle:
             TurnFailedError: The turn failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        with stoppable(self.bench, self.post, self._signalled):
+        with stoppable(self.bench, self.post, self.signalled):
             self.bench.wait()
         return self._conclude()
 
     async def wait_async(self) -> TurnResult:
         """Do the same on a running asyncio loop; cancelling the wait stops the turn."""
         try:
-            with stoppable(self.bench, self.post, self._signalled):
+            with stoppable(self.bench, self.post, self.signalled):
                 await self.bench.wait_async()
         except BaseException:
             self.interrupt()
@@ -228,6 +254,10 @@ class TurnHandle:
     def interrupt(self) -> None:
         """Stop the turn; a second call does not wait for its tools any more."""
         self._core.call_soon(self._pressed)
+
+    def interrupt_delegate(self, thread_id: str, turn_id: str) -> None:
+        """Stop one of the turn's delegates, from any thread."""
+        self._core.post(lambda client: _interrupt(client, thread_id, turn_id))
 
     def join(self, seconds: float) -> None:
         """Wait until the turn has ended, for so long at most; not on the core's loop."""
@@ -258,10 +288,18 @@ class TurnHandle:
         except BaseException:  # noqa: BLE001 - an interrupt
             return None
 
-    def item(self, item_id: str) -> Json | None:
-        """Return an item of the turn as far as it is known; on the core's loop."""
+    def item(self, item_id: str, thread_id: str | None = None) -> Json | None:
+        """Return an item of the turn, or of one of its delegates; on the core's loop."""
+        if thread_id is not None and thread_id != self.thread_id:
+            return self.delegates.item(thread_id, item_id)
         items = self.state.snapshot()["items"]
         return next((item for item in items if item["id"] == item_id), None)
+
+    def hear(self, method: str, params: Json) -> None:
+        """Take what a thread below the turn's says; on the core's loop."""
+        if not self.done and (params.get("threadId") != self.thread_id):
+            self._display.push(self.state.apply(method, params))
+            self.delegates.hear(method, params)
 
     def ask(self, request: Json) -> None:
         """Show a question; on the core's loop."""
@@ -293,7 +331,7 @@ class TurnHandle:
             await anyio.sleep(_TICK)
             self._display.tick(self.state)
 
-    def _signalled(self) -> None:
+    def signalled(self) -> None:
         """Take an interrupt of the kernel's, unless it is one of ours; on the core's loop."""
         if self._stop.own_signals:
             self._stop.own_signals -= 1
@@ -344,10 +382,7 @@ class TurnHandle:
 
     async def interrupt_server(self, client: "CodexClient") -> None:
         """Ask the server to stop the turn; on the core's loop."""
-        # Else it has ended by itself, or never began; either way nothing is left to stop.
-        with suppress(RemoteError, PeerClosedError):
-            asked = {"threadId": self.thread_id, "turnId": self.turn_id}
-            await client.call("turn/interrupt", asked)
+        await _interrupt(client, self.thread_id, self.turn_id)
 
     def _fail(self, problem: BaseException) -> None:
         if self._stop.failure is None:
@@ -391,8 +426,18 @@ class TurnHandle:
         return result
 
 
+async def _interrupt(client: "CodexClient", thread_id: str, turn_id: str) -> None:
+    # Else it has ended by itself, or never began; either way nothing is left to stop.
+    with suppress(RemoteError, PeerClosedError):
+        await client.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
+
+
 def _nothing() -> None:
     """Note nothing: nobody asks."""
+
+
+def _nothing_begins(_client: object) -> None:
+    """Do nothing: nobody waits for it."""
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:

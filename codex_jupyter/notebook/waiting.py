@@ -91,8 +91,19 @@ class Bench:
         finally:
             self._waiters -= 1
 
+    def wait_for(self, future: "Future[Any]") -> None:
+        """Run work on this thread until ``future`` is done, or until `finish`."""
+        future.add_done_callback(lambda _: self._jobs.put(None))
+        self._waiters += 1
+        try:
+            while not future.done() and not (self._finished and self._jobs.empty()):
+                if (job := self._jobs.get()) is not None:
+                    self._run(job)
+        finally:
+            self._waiters -= 1
+
     async def wait_async(self) -> None:
-        """Do the same on a running asyncio loop, between its other work."""
+        """Do the same as `wait` on a running asyncio loop, between its other work."""
         loop = asyncio.get_running_loop()
         left = asyncio.Event()
         self._waiters += 1

@@ -168,6 +168,11 @@ class TurnState:
         rows = self._delegates.hear(method, params, may_begin=self.status == "inProgress")
         return self._do(*self._row_ops(rows, unshown))
 
+    @property
+    def has_delegates(self) -> bool:
+        """Whether it has started threads."""
+        return bool(self._state["delegates"])
+
     def knows_delegate(self, thread_id: str) -> bool:
         """Whether notifications of this thread can change what is shown: it has a row."""
         return self._delegates.get(thread_id) is not None

@@ -1,0 +1,232 @@
+"""`delegate` and `delegate_map`: work that is done beside the conversation of a notebook."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from codex_jupyter.notebook.conversation import conversation
+from codex_jupyter.notebook.delegate_tasks import delegate_task
+from codex_jupyter.notebook.delegation import Delegate, Delegation
+from codex_jupyter.notebook.outcome import TurnResult, refusal
+from codex_jupyter.notebook.threads import Thread
+
+__all__ = ["DelegateMap", "delegate", "delegate_map"]
+
+Json = dict[str, Any]
+
+_AT_A_TIME: Final = 64
+"""Delegates of one cell that work at a time; the server's most."""
+
+_MAX_PROMPTS: Final = 1_000
+"""Prompts of one `delegate_map`; the server's most."""
+
+
+def delegate(  # noqa: PLR0913 - what can be said of a task
+    prompt: str,
+    *,
+    files: Iterable[str | Path] | str | Path | None = None,
+    name: str | None = None,
+    role: str | None = None,
+    model: str | None = None,
+    effort: str | None = None,
+    policy: str | None = None,
+    cwd: str | Path | None = None,
+    thread: Thread | None = None,
+    quiet: bool = False,
+) -> Delegate:
+    """Have a delegate work on ``prompt`` beside the conversation, and return at once.
+
+    ``await`` what is returned, or call its ``result()``. All delegates of a cell are shown in one
+    view, where each can be opened and stopped. A delegate knows nothing of the conversation; it
+    may do what the conversation may at most, and has the same kernel.
+
+    Args:
+        prompt: The whole task.
+        files: Images it shall see, and other files it is pointed to.
+        name: How the view calls it; default: its number.
+        role: One of the roles of the settings: ``default``, ``explorer``, ``worker`` or your own.
+        model: Default: the conversation's, as with ``effort`` and ``cwd``.
+        effort: How much it thinks.
+        policy: ``untrusted``, ``on-request``, ``never``, or ``read-only``: look, and ask nobody.
+        cwd: The folder it works in.
+        thread: The conversation; default: the notebook's.
+        quiet: Show nothing.
+
+    Raises:
+        UsageError: Something does not fit; nothing was started.
+    """
+    task = delegate_task(
+        prompt,
+        files=files,
+        name=name,
+        role=role,
+        model=model,
+        effort=effort,
+        policy=policy,
+        cwd=cwd,
+    )
+    parent = thread if thread is not None else conversation()
+    delegation = _delegation_of_cell(parent, quiet=quiet)
+    begun = delegation.add(task)
+    if parent.runtime.shell is None:
+        delegation.close()
+    return begun
+
+
+def delegate_map(  # noqa: PLR0913 - what can be said of tasks
+    prompts: Iterable[str],
+    *,
+    limit: int = 8,
+    files: Iterable[str | Path] | str | Path | None = None,
+    role: str | None = None,
+    model: str | None = None,
+    effort: str | None = None,
+    policy: str | None = None,
+    cwd: str | Path | None = None,
+    thread: Thread | None = None,
+    quiet: bool = False,
+) -> "DelegateMap":
+    """Have one delegate work on each prompt, ``limit`` at a time, and return at once.
+
+    ``await`` what is returned, or call its ``result()``: a list of results in the order of the
+    prompts. One that fails is a result that says so, and the others go on.
+
+    Args:
+        prompts: At most a thousand.
+        limit: How many work at a time, 1 to 64.
+        files: For each of them, as the other settings; see `delegate`.
+        role: See `delegate`.
+        model: See `delegate`.
+        effort: See `delegate`.
+        policy: See `delegate`.
+        cwd: See `delegate`.
+        thread: See `delegate`.
+        quiet: See `delegate`.
+
+    Raises:
+        UsageError: Something does not fit; nothing was started.
+    """
+    asked = list(prompts)
+    if not 1 <= limit <= _AT_A_TIME:
+        raise refusal(f"limit must be 1 to {_AT_A_TIME}, not {limit}")
+    if len(asked) > _MAX_PROMPTS:
+        raise refusal(f"delegate_map takes {_MAX_PROMPTS} prompts at a time, not {len(asked)}")
+    tasks = [
+        delegate_task(
+            prompt, files=files, role=role, model=model, effort=effort, policy=policy, cwd=cwd
+        )
+        for prompt in asked
+    ]
+    if not tasks:
+        return DelegateMap(None, ())
+    parent = thread if thread is not None else conversation()
+    delegation = Delegation(parent, limit=limit, quiet=quiet)
+    mapped = DelegateMap(delegation, [delegation.add(task) for task in tasks])
+    delegation.close()
+    return mapped
+
+
+class DelegateMap:
+    """The delegates of one `delegate_map`, in the order of the prompts."""
+
+    def __init__(self, delegation: Delegation | None, delegates: Sequence[Delegate]) -> None:
+        self._delegation = delegation
+        self.delegates = tuple(delegates)
+
+    def __repr__(self) -> str:
+        return f"<DelegateMap: {self.done} of {len(self.delegates)} done>"
+
+    def __len__(self) -> int:
+        return len(self.delegates)
+
+    def __iter__(self) -> Iterator[Delegate]:
+        return iter(self.delegates)
+
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return sum(delegate.done for delegate in self.delegates)
+
+    @property
+    def results(self) -> list[TurnResult | None]:
+        """What there is so far: ``None`` for those that have not ended."""
+        return [_result_of(d) if d.done else None for d in self.delegates]
+
+    def stop(self) -> None:
+        """Stop all of them; results that are there stay."""
+        if self._delegation is not None:
+            self._delegation.stop()
+
+    def result(self) -> list[TurnResult]:
+        """Wait until all have ended.
+
+        Raises:
+            TurnInterrupted: They were stopped by an interrupt; `results` has what there is.
+        """
+        for delegate in self.delegates:
+            if self._delegation is not None:
+                self._delegation.wait_for(delegate.ended)
+            if not delegate.done:
+                break
+        self._raise_if_stopped()
+        return [_result_of(delegate) for delegate in self.delegates]
+
+    def __await__(self) -> Generator[Any, None, list[TurnResult]]:
+        return self._wait().__await__()
+
+    async def __aiter__(self) -> AsyncGenerator[tuple[int, TurnResult]]:
+        """Iterate over ``(place, result)`` as they end."""
+        if self._delegation is not None:
+            self._delegation.serve()
+        waiting = {asyncio.wrap_future(d.ended): n for n, d in enumerate(self.delegates)}
+        while waiting:
+            ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for future in ended:
+                place = waiting.pop(future)
+                yield place, _result_of(self.delegates[place])
+
+    async def _wait(self) -> list[TurnResult]:
+        if self._delegation is not None:
+            self._delegation.serve()
+        try:
+            await asyncio.gather(
+                *(asyncio.wrap_future(d.ended) for d in self.delegates), return_exceptions=True
+            )
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        self._raise_if_stopped()
+        return [_result_of(delegate) for delegate in self.delegates]
+
+    def _raise_if_stopped(self) -> None:
+        if self._delegation is not None and (stopped := self._delegation.stopped) is not None:
+            raise self._delegation.for_task(stopped)
+
+
+def _result_of(delegate: Delegate) -> TurnResult:
+    problem = delegate.ended.exception()
+    if problem is None:
+        return delegate.ended.result()
+    return TurnResult(
+        delegate.thread_id, delegate.turn_id, "failed", "", (), None, {"message": str(problem)}
+    )
+
+
+def _delegation_of_cell(parent: Thread, *, quiet: bool) -> Delegation:
+    """Return the delegation of the running cell, begun if it has none that takes tasks."""
+    runtime = parent.runtime
+    if runtime.shell is None:  # no cell will end, so each stands for itself
+        return Delegation(parent, limit=1, quiet=quiet)
+    key = (parent.id, runtime.execution_id(), quiet)
+    known = runtime.delegations.get(key)
+    if known is None or not known.is_open:
+        known = Delegation(parent, limit=_AT_A_TIME, quiet=quiet)
+        runtime.delegations[key] = begun = known
+
+        def end() -> None:
+            runtime.delegations.pop(key, None)
+            begun.end_with_cell()
+
+        runtime.at_end_of_cell(end)
+    return known
