@@ -216,7 +216,12 @@ class TurnRun:
     def _open_items(self) -> list[Json]:
         """Return what was begun and not finished, as it ends with its turn."""
         items = self._state.transcript.open_items()
-        return [i | {"status": "failed"} if i.get("status") == "inProgress" else i for i in items]
+        return [i | {"status": _cut(i)} if i.get("status") == "inProgress" else i for i in items]
+
+
+def _cut(item: Json) -> str:
+    """Return how an item ends that was cut off; most kinds have no word for it of their own."""
+    return "interrupted" if item["type"] == "collabAgentToolCall" else "failed"
 
 
 def _as_rollout_error(problem: RolloutError | TimeoutError) -> RolloutError:

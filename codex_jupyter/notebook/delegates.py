@@ -124,6 +124,8 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
     delegation = Delegation(parent, limit=limit, quiet=quiet)
     mapped = DelegateMap(delegation, [delegation.add(task) for task in tasks])
     delegation.close()
+    if parent.runtime.shell is not None:
+        parent.runtime.at_end_of_cell(delegation.end_with_cell)
     return mapped
 
 

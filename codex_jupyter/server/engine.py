@@ -8,7 +8,7 @@ import anyio
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import CodexError, ThreadNotFoundError
+from codex_jupyter.errors import CodexError, NoActiveTurnError, ThreadNotFoundError
 from codex_jupyter.flow.requests import Outcome
 from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.model.client import warm as warm_http
@@ -104,10 +104,17 @@ class Engine:
             self.watches.remove(connection)
 
     def stop_kernel(self, kernel_id: str, reason: str) -> int:
-        """Stop every running turn that a kernel started; return how many there were."""
+        """Stop every running turn that a kernel started; return how many there were.
+
+        One that is being stopped already is left to it: the same press of a button comes here by
+        the kernel and by the server, and is no second one.
+        """
 
         def stop(key: TurnKey) -> None:
-            self.threads.get(key[0]).interrupt(key[1], reason)
+            session = self.threads.get(key[0])
+            if session.active_turn_id != key[1]:
+                raise NoActiveTurnError("interrupt")
+            session.stop(reason)
 
         return self.kernels.stop(kernel_id, stop)
 

@@ -124,6 +124,23 @@ async def test_a_stop_ends_the_delegates_first(talk: Talk, lab: Lab) -> None:
     assert list(lab.workspace.iterdir()) == []
 
 
+async def test_a_second_stop_leaves_no_item_without_its_word(talk: Talk, lab: Lab) -> None:
+    lab.fake.by_prompt({"one": [shell("touch one")]})
+    thread_id = await talk.start_thread(lab.workspace)
+    started = await delegate(talk, thread_id, "one")
+    await talk.asked()
+    place = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+
+    both = [talk.make("turn/interrupt", place), talk.make("turn/interrupt", place)]
+    await talk.send(*both)
+    turn = await talk.turn_end(place["turnId"])
+
+    assert turn["status"] == "interrupted"
+    assert {i["status"] for i in talk.items("collabAgentToolCall")} == {"interrupted"}
+    ends = [n["turn"]["id"] for n in talk.notices("turn/completed")]
+    assert ends == [started["tasks"][0]["turnId"], place["turnId"]]
+
+
 async def test_one_delegate_can_be_stopped_alone(talk: Talk, lab: Lab) -> None:
     lab.fake.by_prompt({"one": [shell("touch one")], "two": [say("fine")]})
     thread_id = await talk.start_thread(lab.workspace)
