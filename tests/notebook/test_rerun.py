@@ -404,3 +404,29 @@ def test_a_notebook_run_twice_by_nbclient_is_the_same_and_has_one_set_of_turns(
     rollouts = list((home / "sessions").rglob("*.jsonl"))
     assert len(rollouts) == 1
     assert rollouts[0].read_text().count('"task_started"') == 3
+
+
+def test_a_delegated_cell_run_again_asks_nobody_and_brings_its_variables(
+    start: Start, model: Model
+) -> None:
+    model.will(python("x = 6 * 7"), say("It is in x."))
+    shown: list[Any] = []
+    for _ in range(2):
+        kernel = start()
+        ran(kernel, "%%codex --delegate\nMake x.")
+        assert last_text(kernel) == "It is in x."
+        assert ran(kernel, "x").result == "42"
+        shown.append(kernel.turn())
+    assert shown[0]["turnId"] == shown[1]["turnId"]
+    assert shown[1]["delegates"][0]["status"] == "completed"
+    assert shown[0]["delegates"][0]["message"] == shown[1]["delegates"][0]["message"]
+    assert len(model.requests) == 2
+
+
+def test_a_delegated_cell_can_be_asked_again(start: Start, model: Model) -> None:
+    model.will(say("first"), say("second"))
+    kernel = start()
+    ran(kernel, "%%codex --delegate\nSay.")
+    ran(kernel, "%%codex --delegate --again\nSay.")
+    assert last_text(kernel) == "second"
+    assert len(model.requests) == 2
