@@ -197,10 +197,13 @@ class AppServer:
 
     async def begin(self, method: str, params: Json) -> Turn:
         """Send a request that begins a turn of ``params["threadId"]``."""
-        turn = Turn(params["threadId"], time.perf_counter())
-        # Registered first: notifications may overtake the answer.
-        self._turns[turn.thread_id] = turn
+        turn = self.expect(params["threadId"])
         turn.id = (await self.call(method, params))["turn"]["id"]
+        return turn
+
+    def expect(self, thread_id: str) -> Turn:
+        """Note what a thread says from now on: notifications may overtake the answer."""
+        turn = self._turns[thread_id] = Turn(thread_id, time.perf_counter())
         return turn
 
     async def wait_end(self, turn: Turn) -> Turn:

@@ -1,7 +1,8 @@
 """The rows of the app-server benchmark: what each one does to a server, and what it must hear."""
 
 import time
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +25,8 @@ UNITS = {
     "interrupt_command": "ms",
     "review_inline": "ms",
     "fanout100": "s",
+    "delegates100": "s",
+    "interrupt_delegates20": "ms",
     "rss_idle": "MiB",
     "rss_120_threads": "MiB",
 }
@@ -55,6 +58,9 @@ class Counts:
     reviews: int = 4
     fanout_threads: int = 100
     fanout_deltas: int = 100
+    delegates: int = 100
+    delegate_rounds: int = 3
+    stopped_delegates: int = 20
 
 
 FULL = Counts()
@@ -70,6 +76,9 @@ QUICK = Counts(
     reviews=1,
     fanout_threads=5,
     fanout_deltas=20,
+    delegates=4,
+    delegate_rounds=1,
+    stopped_delegates=2,
 )
 
 
@@ -121,6 +130,8 @@ async def run_round(launch: Launch, counts: Counts, samples: Samples) -> None:
         _command_interrupts,
         _reviews,
         _fan_out,
+        _delegates,
+        _delegate_interrupts,
     )
     async with AppServer.open(launch) as server:
         await anyio.sleep(_SETTLE)
@@ -226,6 +237,60 @@ async def _fan_out(running: _Round) -> None:
         for thread_id in threads:
             tasks.start_soon(say, thread_id)
     running.samples.add_seconds("fanout100", time.perf_counter() - begun)
+
+
+async def _delegates(running: _Round) -> None:
+    """Have one turn start that many one-shot delegates, all of them at once where it may."""
+    for _ in range(running.counts.delegate_rounds):
+        prompts = ["deltas=1"] * running.counts.delegates
+        if (begun := await _delegate(running, "delegates100", prompts)) is None:
+            return
+        turn, children = begun
+        _check_status(await running.server.wait_end(turn), "completed")
+        for child in children:
+            _check(child, deltas=1)
+        running.samples.add_seconds("delegates100", turn.seconds)
+
+
+async def _delegate_interrupts(running: _Round) -> None:
+    """Stop a turn whose delegates each run a command."""
+    for _ in range(running.counts.command_interrupts):
+        prompts = ["shell=sleep 30;;"] * running.counts.stopped_delegates
+        if (begun := await _delegate(running, "interrupt_delegates20", prompts)) is None:
+            return
+        turn, children = begun
+        for child in children:
+            await running.server.wait_busy(child)
+        await anyio.sleep(_UNDER_WAY)
+        asked_at = time.perf_counter()
+        place = {"threadId": turn.thread_id, "turnId": turn.id}
+        await running.server.call("turn/interrupt", place)
+        _check_status(await running.server.wait_end(turn), "interrupted")
+        assert turn.ended_at is not None
+        running.samples.add_seconds("interrupt_delegates20", turn.ended_at - asked_at)
+
+
+async def _delegate(
+    running: _Round, row: str, prompts: Sequence[str]
+) -> tuple[Turn, list[Turn]] | None:
+    """Begin a turn of delegates; ``None`` if the server does not know them."""
+    server = running.server
+    parent = await server.start_thread(running.launch.folder)
+    host = server.expect(str(uuid.uuid4()))
+    children = [server.expect(str(uuid.uuid4())) for _ in prompts]
+    tasks = [
+        {"input": [{"type": "text", "text": prompt}], "threadId": child.thread_id}
+        for prompt, child in zip(prompts, children, strict=True)
+    ]
+    asked = {"threadId": parent, "hostThreadId": host.thread_id, "tasks": tasks, "limit": 64}
+    try:
+        host.id = (await server.call("delegate/start", asked))["turn"]["id"]
+    except RefusedError as error:
+        if not error.is_unknown_method:
+            raise
+        running.samples.missing.add(row)
+        return None
+    return host, children
 
 
 def _check(turn: Turn, *, deltas: int) -> None:
