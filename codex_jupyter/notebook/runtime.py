@@ -251,6 +251,8 @@ class KernelRuntime:
         self._after_cell.append(act)
 
     def _end_cell(self, _result: object = None) -> None:
+        if any(handle.bench.running is not None for handle in self._turns.values()):
+            return  # code of an agent's is run as a cell inside of the user's
         self.shell.events.unregister("post_run_cell", self._end_cell)
         acts, self._after_cell = self._after_cell, []
         for act in acts:

@@ -119,6 +119,7 @@ def test_a_delegate_works_in_the_kernel_of_the_user(
     model.will(call("run_python", {"code": "y = x + 1"}), say("Done."))
     ran(kernel, "x = 20")
     ran(kernel, wait)
+    assert kernel.turn()["status"] == "completed", "code run as a cell does not end the user's"
     assert ran(kernel, "y").result == "21"
 
 

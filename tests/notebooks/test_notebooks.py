@@ -72,13 +72,13 @@ def outputs_of(path: Path) -> list[Json]:
     return [output for cell in cells for output in cell.get("outputs", [])]
 
 
-def check_turns(outputs: list[Json]) -> None:
+def check_turns(outputs: list[Json], count: int = 2) -> None:
     """Check that every turn is complete, and reads without a kernel or JavaScript."""
     assert not [output for output in outputs if output["output_type"] == "error"]
     bundles = [output["data"] for output in outputs if "data" in output]
     assert not any(WIDGET_MIME in data for data in bundles)
     turns = [data for data in bundles if TURN_MIME in data]
-    assert len(turns) == 2
+    assert len(turns) == count
     for data in turns:
         assert set(data) == STATIC
         assert data[TURN_MIME]["status"] == "completed"
@@ -120,6 +120,22 @@ def test_the_pandas_quickstart_finds_the_steepest_group(
         2.4, abs=0.15
     )
     assert len(list(out.glob("*.png"))) == 1
+
+
+def test_delegates_work_side_by_side_and_leave_their_results(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = execute(ROOT / "notebooks" / "delegates.ipynb", environment, out)
+    assert done.returncode == 0, done.stderr
+    outputs = outputs_of(out / "delegates.ipynb")
+    check_turns(outputs, 3)
+    turns = [o["data"][TURN_MIME] for o in outputs if TURN_MIME in o.get("data", {})]
+    shown = [[row["name"] for row in turn["delegates"]] for turn in turns]
+    assert shown == [["#1", "#2", "#3"], ["#1"], ["Nora", "Sid"]]
+    assert all(row["status"] == "completed" for turn in turns for row in turn["delegates"])
+    values = [o["data"]["text/plain"] for o in outputs if o["output_type"] == "execute_result"]
+    assert eval(values[2]) == {"north": 400, "south": 255, "west": 440}
 
 
 @one_kernel
