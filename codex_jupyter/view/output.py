@@ -2,8 +2,18 @@
 
 import re
 import textwrap
+from collections.abc import Callable
 from typing import Any, Final
 
+from codex_jupyter.view.delegate_words import (
+    DELEGATE_MARKS,
+    agent_name,
+    asked_by,
+    delegate_depths,
+    delegate_facts,
+    delegate_line,
+    delegates_head,
+)
 from codex_jupyter.view.diff_rows import change_rows
 from codex_jupyter.view.output_html import html
 from codex_jupyter.view.snapshot_size import clip
@@ -20,6 +30,7 @@ from codex_jupyter.view.turn_words import (
     reasoning_text,
     result_text,
     shown_items,
+    told_items,
     tool_label,
     tool_source,
     user_text,
@@ -61,9 +72,26 @@ def markdown(snapshot: Snapshot) -> str:
                 f"- [{boxes.get(step['status'], ' ')}] {_inline(step['step'])}" for step in steps
             )
         )
+    parts.append(_markdown_delegates(snapshot["delegates"]))
     parts += [_markdown_item(snapshot, item) for item in shown_items(snapshot)]
     parts += [f"**{_inline(line)}**" for line in _last_lines(snapshot)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _markdown_delegates(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    lines = [
+        "  " * depth + f"- {_delegate_words(row, _inline)}" for row, depth in delegate_depths(rows)
+    ]
+    return "\n".join([f"**Delegates · {delegates_head(rows)}**", "", *lines])
+
+
+def _delegate_words(row: dict[str, Any], escaped: Callable[[str], str]) -> str:
+    head = f"{DELEGATE_MARKS.get(row['status'], '○')} {agent_name(row['name'], row['role'])}"
+    facts, gist = delegate_facts(row), delegate_line(row)
+    words = " · ".join(part for part in (head, facts) if part)
+    return escaped(words) + (f" — {escaped(gist)}" if gist else "")
 
 
 def _markdown_item(snapshot: Snapshot, item: Item) -> str:
@@ -99,7 +127,8 @@ def _markdown_change(change: dict[str, Any]) -> str:
 
 def transcript(snapshot: Snapshot) -> str:
     """Return the turn as a terminal would show it, without colours."""
-    parts = [_transcript_item(snapshot, item) for item in snapshot["items"]]
+    parts = [_transcript_item(snapshot, item) for item in told_items(snapshot)]
+    parts.insert(1, _transcript_delegates(snapshot["delegates"]))  # below the prompt
     if snapshot["plan"]:
         steps = snapshot["plan"]["plan"]
         plan = "\n".join(
@@ -110,6 +139,12 @@ def transcript(snapshot: Snapshot) -> str:
     parts += [f"! {line}" for line in _last_lines(snapshot)]
     parts.append(f"[{visible(head_facts(snapshot))}]")
     return "\n\n".join(part for part in parts if part)
+
+
+def _transcript_delegates(rows: list[dict[str, Any]]) -> str:
+    placed = delegate_depths(rows)
+    lines = [f"{'  ' * (depth + 1)}{_delegate_words(row, visible)}" for row, depth in placed]
+    return "\n".join([f"delegates · {delegates_head(rows)}", *lines]) if rows else ""
 
 
 def _transcript_item(snapshot: Snapshot, item: Item) -> str:
@@ -152,6 +187,11 @@ def _last_lines(snapshot: Snapshot) -> list[str]:
     if error:
         words = (error["message"], error["details"], error["advice"])
         lines.append(" ".join(visible(word) for word in words if word))
+    lines += [
+        f"{asked_by(request)}: a question was waiting when this was saved."
+        for request in snapshot["requests"]
+        if request["outcome"] is None and asked_by(request)
+    ]
     if snapshot["status"] == "interrupted":
         lines.append("Stopped by you — the answer above is partial.")
     if snapshot["truncated"]:

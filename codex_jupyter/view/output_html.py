@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from codex_jupyter.view.delegate_words import asked_by
+from codex_jupyter.view.delegates_html import delegates_html
 from codex_jupyter.view.diff_rows import Row, change_rows, counts, diff_changes
 from codex_jupyter.view.markdown_html import markdown_html
 from codex_jupyter.view.python_code import python_runs
@@ -46,6 +48,7 @@ def html(snapshot: Snapshot) -> str:
         f'<div class="cxj-head"><span class="cxj-dot"></span>{escape(head_facts(snapshot))}</div>',
         *(_notice(notice) for notice in snapshot["notices"]),
         _plan(snapshot["plan"]) if snapshot["plan"] else "",
+        delegates_html(snapshot["delegates"]),
         f'<div class="cxj-items">{items}</div>',
         f'<div class="cxj-ending">{"".join(_ending(snapshot))}</div>',
     ]
@@ -213,8 +216,11 @@ def _ending(snapshot: Snapshot) -> list[str]:
         parts.append(
             '<div class="cxj-interrupted">Stopped by you — the answer above is partial.</div>'
         )
-    if any(request["outcome"] is None for request in snapshot["requests"]):
-        parts.append('<div class="cxj-quiet">A question was waiting when this was saved.</div>')
+    for request in snapshot["requests"]:
+        if request["outcome"] is None:
+            asked = escape(asked_by(request))
+            words = "A question was waiting when this was saved." + (f" {asked}." if asked else "")
+            parts.append(f'<div class="cxj-quiet">{words}</div>')
     if snapshot["truncated"]:
         parts.append('<div class="cxj-quiet">Shortened: long texts lost their middle.</div>')
     return parts

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from codex_jupyter.view.delegates import short_name
+
 __all__ = ["pending_request"]
 
 Json = dict[str, Any]
@@ -42,4 +44,10 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
     }
     if params.get("digest"):
         request["digest"] = params["digest"]
+    if (asking := params.get("delegate")) is not None:
+        request["delegate"] = {
+            "threadId": asking["threadId"],
+            "name": asking.get("nickname") or short_name(asking["threadId"]),
+            "role": asking.get("role"),
+        }
     return request

@@ -8,8 +8,12 @@ __all__ = ["clip", "fit"]
 _LIMITS: Final = (65_536, 16_384, 4_096, 1_024, 256)
 """Characters a single text may keep, tried in this order until the snapshot fits."""
 
+_MESSAGE_CHARS: Final = 1_000
+"""What the text of a delegate keeps before anything else is touched: its own turn has it whole."""
+
 _NEVER_CLIPPED: Final = frozenset(
     {"id", "type", "status", "threadId", "turnId", "requestId", "itemId", "digest", "op", "outcome"}
+    | {"parentThreadId"}
 )
 
 
@@ -28,10 +32,13 @@ def clip(text: str, limit: int) -> str:
 def fit(state: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     """Return a deep copy of ``state`` of at most ``max_bytes`` UTF-8 bytes as compact JSON.
 
-    Texts lose their middle first, then the diff of the whole turn goes, then items from the
-    middle of the turn. ``truncated`` is true as soon as anything was lost.
+    What delegates said loses its middle first, then all texts do, then the diff of the whole turn
+    goes, the texts of the delegates, and items and delegates from the middle of the turn.
+    ``truncated`` is true as soon as anything was lost.
     """
     copied = _clipped(state, None)
+    if copied["delegates"] and _size(copied) > max_bytes:
+        state = copied = _with_rows_clipped(copied)
     for limit in _LIMITS:
         if _size(copied) <= max_bytes:
             return copied
@@ -41,18 +48,31 @@ def fit(state: dict[str, Any], max_bytes: int) -> dict[str, Any]:
 
 def _without_middle(snapshot: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     snapshot = {**snapshot, "diff": None, "truncated": True}
-    items: list[dict[str, Any]] = snapshot["items"]
-    while items and _size(snapshot) > max_bytes:
-        middle = len(items) // 2
-        quarter = max(1, len(items) // 4)
-        items = items[: middle - quarter // 2] + items[middle - quarter // 2 + quarter :]
-        snapshot["items"] = items
+    if _size(snapshot) > max_bytes:
+        rows = [{**row, "message": None, "task": ""} for row in snapshot["delegates"]]
+        snapshot["delegates"] = rows
+    while _size(snapshot) > max_bytes and (snapshot["items"] or snapshot["delegates"]):
+        larger = max("items", "delegates", key=lambda name: _size(snapshot[name]))
+        entries = snapshot[larger]
+        middle = len(entries) // 2
+        quarter = max(1, len(entries) // 4)
+        snapshot[larger] = (
+            entries[: middle - quarter // 2] + entries[middle - quarter // 2 + quarter :]
+        )
     while _size(snapshot) > max_bytes and (snapshot["notices"] or snapshot["requests"]):
         longer = (
             "notices" if _size(snapshot["notices"]) > _size(snapshot["requests"]) else "requests"
         )
         snapshot[longer] = snapshot[longer][len(snapshot[longer]) // 2 + 1 :]
     return snapshot
+
+
+def _with_rows_clipped(snapshot: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        {**row, "message": row["message"] and clip(row["message"], _MESSAGE_CHARS)}
+        for row in snapshot["delegates"]
+    ]
+    return {**snapshot, "delegates": rows, "truncated": True}
 
 
 def _clipped(value: Any, limit: int | None, name: str = "") -> Any:

@@ -6,13 +6,24 @@ Pure: no clock, no I/O. `fold` is mirrored line for line by ``applyOp`` in
 
 from typing import Any, Final, Literal, Required, TypeAlias, TypedDict
 
+from codex_jupyter.view.clean_json import clean
+from codex_jupyter.view.delegates import Delegate, DelegateRows
 from codex_jupyter.view.snapshot_size import fit
 
-__all__ = ["Op", "PendingRequest", "Question", "QuestionOption", "TurnState", "fold"]
+__all__ = [
+    "AskedBy",
+    "Op",
+    "PendingRequest",
+    "Question",
+    "QuestionOption",
+    "TurnState",
+    "fold",
+]
 
 Op: TypeAlias = dict[str, Any]
 """One change of the view, as JSON: ``op`` names it (``item``, ``append``, ``plan``, ``diff``,
-``status``, ``ask``, ``settle``, ``usage``, ``notice``, ``model``, ``hold``), the rest is data."""
+``status``, ``ask``, ``settle``, ``usage``, ``notice``, ``model``, ``hold``, ``delegate``), the
+rest is data."""
 
 _DELTAS: Final = {
     "item/agentMessage/delta": ("agentMessage", "text", ""),
@@ -23,6 +34,12 @@ _DELTAS: Final = {
     "item/reasoning/textDelta": ("reasoning", "content", "contentIndex"),
 }
 """Method -> type of the item it belongs to, field it grows, parameter with the part's index."""
+
+_ENTRIES: Final = {
+    "ask": ("requests", "requestId", "request"),
+    "delegate": ("delegates", "threadId", "delegate"),
+}
+"""Op -> the list it writes to, the member that tells entries apart, the op's member with one."""
 
 _MAX_PARTS: Final = 256
 """Parts of one reasoning item; a server that counts further is wrong, and we must not allocate."""
@@ -62,6 +79,14 @@ class Question(TypedDict, total=False):
     options: list[QuestionOption]
 
 
+class AskedBy(TypedDict):
+    """The delegate that wants to know."""
+
+    threadId: str
+    name: str
+    role: str | None
+
+
 class PendingRequest(TypedDict, total=False):
     """A question to the person, as the page shows it.
 
@@ -81,13 +106,16 @@ class PendingRequest(TypedDict, total=False):
     digest: str
     sandbox: str
     choices: list[str]
+    delegate: AskedBy
+    """Whose question it is, unless it is the turn's own."""
 
 
 class TurnState:
     """One turn as a front end knows it; not thread-safe.
 
     Every method returns the ops it caused, already folded into this state; the caller passes
-    them on (`TurnView.push`). Notifications of other turns cause none.
+    them on (`TurnView.push`). Notifications of other turns cause none, but those of threads that
+    the turn started, and that these started, change their row.
     """
 
     def __init__(
@@ -107,6 +135,7 @@ class TurnState:
             "model": model,
             "sandbox": sandbox,
             "items": [],
+            "delegates": [],
             "plan": None,
             "diff": None,
             "requests": [],
@@ -120,6 +149,7 @@ class TurnState:
         }
         self._thread_id = thread_id
         self._turn_id = turn_id
+        self._delegates = DelegateRows(thread_id)
         self._completed: set[str] = set()
         self._tails: dict[tuple[str, str, int], list[str]] = {}
         if notice is not None:
@@ -131,14 +161,24 @@ class TurnState:
         return self._state["status"]
 
     def apply(self, method: str, params: dict[str, Any]) -> list[Op]:
-        """Return the ops of one app-server notification; none when it is not of this turn."""
-        if not self._is_ours(method, params):
-            return []
-        return self._do(*self._translate(method, params))
+        """Return the ops of one app-server notification; none when nothing here changes by it."""
+        if self._is_ours(method, params):
+            return self._do(*self._translate(method, params))
+        unshown = self._delegates.unshown
+        rows = self._delegates.hear(method, params, may_begin=self.status == "inProgress")
+        return self._do(*self._row_ops(rows, unshown))
+
+    def knows_delegate(self, thread_id: str) -> bool:
+        """Whether notifications of this thread can change what is shown: it has a row."""
+        return self._delegates.get(thread_id) is not None
+
+    def delegate(self, thread_id: str) -> Delegate | None:
+        """Return the row of a delegate, ``None`` if there is none; a copy."""
+        return self._delegates.get(thread_id)
 
     def ask(self, request: PendingRequest) -> list[Op]:
         """Show a question that waits for the person; the same id again replaces it."""
-        return self._do({"op": "ask", "request": _clean({**request, "outcome": None})})
+        return self._do({"op": "ask", "request": clean({**request, "outcome": None})})
 
     def settle(self, request_id: str, outcome: str) -> list[Op]:
         """Close a question: ``outcome`` is the decision, ``answered``, ``expired`` or the like."""
@@ -148,12 +188,15 @@ class TurnState:
         return self._do({"op": "settle", "requestId": request_id, "outcome": outcome})
 
     def notice(self, text: str, level: str = "info") -> list[Op]:
-        """Show one line beside the turn; ``level`` is ``info``, ``warning`` or ``retry``."""
-        return self._do({"op": "notice", "level": level, "text": _clean(text)})
+        """Show one line beside the turn; ``level`` is ``info``, ``warning`` or ``retry``.
+
+        A ``retry`` is forgotten when the turn goes on.
+        """
+        return self._do({"op": "notice", "level": level, "text": clean(text)})
 
     def hold(self, code: str | None) -> list[Op]:
         """Name the code that keeps the kernel busy after a stop; ``None`` when it let go."""
-        return self._do({"op": "hold", "code": _clean(code)})
+        return self._do({"op": "hold", "code": clean(code)})
 
     def snapshot(self, *, max_bytes: int = 262_144) -> dict[str, Any]:
         """Return the whole state as JSON of at most ``max_bytes`` UTF-8 bytes.
@@ -226,9 +269,9 @@ class TurnState:
         state, ops = self._state, list[Op]()
         plan, diff, usage = turn.get("plan"), turn.get("diff"), turn.get("usage")
         if plan is not None and state["plan"] is None:
-            ops.append({"op": "plan", **_clean(plan)})
+            ops.append({"op": "plan", **clean(plan)})
         if diff is not None and state["diff"] is None:
-            ops.append({"op": "diff", "diff": _clean(diff)})
+            ops.append({"op": "diff", "diff": clean(diff)})
         if usage is not None and state["usage"] is None:
             ops.append({"op": "usage", "usage": dict(usage)})
         return ops
@@ -238,14 +281,26 @@ class TurnState:
             return []
         if done:
             self._completed.add(item["id"])
-        return [{"op": "item", "item": _clean(item)}]
+        ops: list[Op] = [{"op": "item", "item": clean(item)}]
+        if item["type"] == "collabAgentToolCall":
+            unshown = self._delegates.unshown
+            ops += self._row_ops(self._delegates.see(item, done=done), unshown)
+        return ops
+
+    def _row_ops(self, rows: list[Delegate], unshown: int) -> list[Op]:
+        """Return the ops for changed rows; ``unshown`` is how many had no room before."""
+        ops: list[Op] = [{"op": "delegate", "delegate": row} for row in rows]
+        if self._delegates.unshown > unshown:
+            text = f"{self._delegates.unshown:,} more delegates are not shown."
+            ops.append({"op": "notice", "level": "delegates", "text": text})
+        return ops
 
     def _delta_ops(self, method: str, params: dict[str, Any]) -> list[Op]:
         kind, field, index_name = _DELTAS[method]
         item_id, index = params["itemId"], params.get(index_name, 0)
         if item_id in self._completed or not 0 <= index < _MAX_PARTS:
             return []
-        delta = _clean(params.get("delta", ""))
+        delta = clean(params.get("delta", ""))
         ops = [{"op": "append", "id": item_id, "field": field, "index": index, "delta": delta}]
         if not any(item["id"] == item_id for item in self._state["items"]):
             empty: Any = [] if field in {"summary", "content"} else ""
@@ -270,8 +325,9 @@ def fold(state: dict[str, Any], op: Op) -> None:
             state["hold"] = op["code"]
         case "status":
             _set_status(state, op)
-        case "ask":
-            _upsert(state["requests"], "requestId", op["request"])
+        case "ask" | "delegate":
+            entries, key, entry = _ENTRIES[op["op"]]
+            _upsert(state[entries], key, op[entry])
         case "settle":
             _settle(state["requests"], op["requestId"], op["outcome"])
         case "notice":
@@ -320,8 +376,8 @@ def _settle(requests: list[dict[str, Any]], request_id: str, outcome: str) -> No
 
 
 def _add_notice(state: dict[str, Any], op: Op) -> None:
-    if op["level"] == "retry":
-        _drop_retries(state)
+    if op["level"] in {"retry", "delegates"}:  # of these the last one counts
+        state["notices"] = [n for n in state["notices"] if n["level"] != op["level"]]
     state["notices"].append({"level": op["level"], "text": op["text"]})
 
 
@@ -332,18 +388,18 @@ def _drop_retries(state: dict[str, Any]) -> None:
 def _other_ops(method: str, params: dict[str, Any], state: dict[str, Any]) -> list[Op]:
     match method:
         case "turn/plan/updated":
-            plan = _clean(params["plan"])
-            return [{"op": "plan", "explanation": _clean(params.get("explanation")), "plan": plan}]
+            plan = clean(params["plan"])
+            return [{"op": "plan", "explanation": clean(params.get("explanation")), "plan": plan}]
         case "turn/diff/updated":
-            return [{"op": "diff", "diff": _clean(params["diff"])}]
+            return [{"op": "diff", "diff": clean(params["diff"])}]
         case "thread/tokenUsage/updated":
             return [{"op": "usage", "usage": _usage(state["usage"], params["tokenUsage"])}]
         case "model/rerouted":
-            return [{"op": "model", "model": _clean(params["toModel"])}]
+            return [{"op": "model", "model": clean(params["toModel"])}]
         case "warning":
-            return [{"op": "notice", "level": "warning", "text": _clean(params["message"])}]
+            return [{"op": "notice", "level": "warning", "text": clean(params["message"])}]
         case "error" if params.get("willRetry"):
-            return [{"op": "notice", "level": "retry", "text": _clean(params["error"]["message"])}]
+            return [{"op": "notice", "level": "retry", "text": clean(params["error"]["message"])}]
         case "error":
             kept = {name: state[name] for name in ("status", "startedAtMs", "durationMs")}
             return [{"op": "status", **kept, "error": _error(params["error"])}]
@@ -370,29 +426,7 @@ def _error(error: dict[str, Any] | None) -> dict[str, Any] | None:
     info = error.get("codexErrorInfo")
     name = next(iter(info), "") if isinstance(info, dict) else str(info)
     return {
-        "message": _clean(error.get("message") or "the turn failed without a message"),
-        "details": _clean(error.get("additionalDetails")),
+        "message": clean(error.get("message") or "the turn failed without a message"),
+        "details": clean(error.get("additionalDetails")),
         "advice": _ADVICE.get(name, _RUN_AGAIN),
     }
-
-
-def _clean(value: Any, name: str = "") -> Any:
-    """Copy JSON, without what a notebook cannot carry: lone surrogates and inlined images."""
-    match value:
-        case str():
-            return _short(_whole(value)) if name in {"imageUrl", "url"} else _whole(value)
-        case dict():
-            return {_whole(key): _clean(member, key) for key, member in value.items()}
-        case list():
-            return [_clean(member) for member in value]
-        case _:
-            return value
-
-
-def _whole(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _short(url: str) -> str:
-    head, comma, _ = url.partition(",")
-    return f"{head},…" if comma and url.startswith("data:") else url

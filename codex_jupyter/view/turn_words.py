@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from codex_jupyter.view.amounts import duration, tokens
+from codex_jupyter.view.delegate_words import agent_words, is_told_by_row, with_agents
 from codex_jupyter.view.terminal_text import visible
 
 __all__ = [
     "PLAN_MARKS",
     "command_status",
     "command_text",
-    "duration",
     "head_facts",
     "is_kernel_python",
     "last_title",
@@ -20,6 +21,7 @@ __all__ = [
     "reasoning_text",
     "result_text",
     "shown_items",
+    "told_items",
     "tool_label",
     "tool_source",
     "user_text",
@@ -27,9 +29,6 @@ __all__ = [
 
 Item = dict[str, Any]
 
-_SHORT_MS: Final = 950
-_ONE_DIGIT: Final = 9.95
-"""From here on one decimal would be rounded up to two digits before the point."""
 _WORTH_SAYING_MS: Final = 100
 
 PLAN_MARKS: Final = {"completed": "✓", "inProgress": "●", "pending": "○"}
@@ -47,11 +46,21 @@ _OUTCOMES: Final = {
 def shown_items(snapshot: dict[str, Any]) -> Iterator[Item]:
     """Yield the items to draw: not the prompt, which stands in the cell above."""
     has_prompt = False
-    for item in snapshot["items"]:
+    for item in told_items(snapshot):
         if item["type"] == "userMessage" and not has_prompt:
             has_prompt = True
         elif item["type"] != "agentMessage" or item.get("text"):
             yield item
+
+
+def told_items(snapshot: dict[str, Any]) -> Iterator[Item]:
+    """Yield the items, but not those that something else shows already."""
+    rows = {row["threadId"]: row for row in snapshot["delegates"]}
+    for item in snapshot["items"]:
+        if item["type"] != "collabAgentToolCall":
+            yield item
+        elif not is_told_by_row(item, rows):
+            yield with_agents(item, rows)
 
 
 def head_facts(snapshot: dict[str, Any]) -> str:
@@ -62,29 +71,10 @@ def head_facts(snapshot: dict[str, Any]) -> str:
     facts = (
         snapshot["model"] or "Codex",
         "" if snapshot["durationMs"] is None else duration(snapshot["durationMs"]),
-        _tokens(used) if used else "",
+        tokens(used) if used else "",
         "" if status == "completed" else _ENDS.get(status, status),
     )
     return " · ".join(fact for fact in facts if fact)
-
-
-def duration(ms: float) -> str:
-    """Say milliseconds as a person would."""
-    if ms < _SHORT_MS:
-        return f"{ms:.0f} ms"
-    seconds = ms / 1000
-    if seconds < _ONE_DIGIT:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes else f"{whole} s"
-
-
-def _tokens(count: int) -> str:
-    thousands = count / 1000
-    if thousands < 1:
-        return f"{count} tokens"
-    return f"{thousands:.{1 if thousands < _ONE_DIGIT else 0}f}k tokens"
 
 
 def command_text(item: Item) -> str:
@@ -200,7 +190,7 @@ def quiet_words(item: Item) -> str:
         case "exitedReviewMode":
             words = "Review finished."
         case "collabAgentToolCall":
-            words = f"Sub-agent: {item.get('tool') or ''} {item.get('prompt') or ''}".strip()
+            words = agent_words(item)
         case kind:
             words = f"{kind} ({item['status']})" if item.get("status") else str(kind)
     return visible(words)

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_jupyter.view.delegate_words import agent_words, delegate_depths
 from codex_jupyter.view.markdown_html import markdown_html
 from codex_jupyter.view.output import TURN_MIME, bundle, markdown, transcript
 from codex_jupyter.view.output_html import html
 from codex_jupyter.view.terminal_text import plain, visible
+from codex_jupyter.view.turn_state import AskedBy
+from tests.view.delegate_stories import ADA, CARL, EVE, Family, agents_call, five_delegates
 from tests.view.turn_stories import COMMAND_REQUEST, Story, finished_story
 
 TAGS = re.compile(
@@ -84,7 +87,13 @@ def assert_harmless(source: str) -> Outline:
 
 def everywhere(text: str) -> dict[str, Any]:
     """A snapshot that has ``text`` in every place that a model or a file can fill."""
-    story = Story(notice=text).begin().ask({**COMMAND_REQUEST, "title": text})
+    story = Family(notice=text)
+    asking: AskedBy = {"threadId": ADA, "name": text, "role": text}
+    story.begin().ask({**COMMAND_REQUEST, "title": text, "delegate": asking})
+    story.appears(ADA, text, text).works(ADA, text).says(ADA, text).ends(ADA)
+    story.appears(CARL, text, text).works(CARL, text).ends(CARL, "failed", text)
+    story.appears(EVE, text).does(EVE, {"type": "mcpToolCall", "server": text, "tool": text})
+    story.completed(agents_call("sendInput", ADA, prompt=text))
     story.tell("turn/plan/updated", explanation=text, plan=[{"step": text, "status": text}])
     story.tell(
         "turn/diff/updated", diff=f"diff --git a/x b/{text}\n+++ b/{text}\n@@ -1 +1 @@\n+{text}"
@@ -273,3 +282,69 @@ def test_a_shortened_turn_says_so() -> None:
 def test_terminal_text_has_no_controls(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", plain(text))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", visible(text))
+
+
+def test_delegates_are_a_tree_in_every_form() -> None:
+    snapshot = five_delegates().end().state.snapshot()
+    assert (
+        "**Delegates · 1 of 5 done · 1 failed · 11k tokens**\n\n"
+        "- ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in \\`load.py\\`.\n"
+        "- ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests\n"
+        "  - ● Eve · was still at work — Thinking\n"
+        "- ✗ Finn (reviewer) · 3.4 s · failed — You exceeded your current quota.\n"
+        "- ○ 01a20352 · had not begun"
+    ) in markdown(snapshot)
+    source = html(snapshot)
+    assert '<tr class="cxj-depth-1"><td><details class="cxj-delegate"><summary>' in source
+    assert "<strong>Ada</strong>" in source
+    assert "<code>load.py</code>" in source
+    assert "Find where the **region** is lost." in source  # a task is text, not markdown
+    assert transcript(snapshot).split("\n\n")[1].splitlines()[:4] == [
+        "delegates · 1 of 5 done · 1 failed · 11k tokens",
+        "  ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in `load.py`.",
+        "  ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests",
+        "    ● Eve · was still at work — Thinking",
+    ]
+
+
+def test_delegates_that_name_each_other_as_parents_are_shown_once() -> None:
+    rows = five_delegates().state.snapshot()["delegates"]
+    for one, other in zip(rows, rows[1:] + rows[:1], strict=True):
+        one["parentThreadId"] = other["threadId"]
+    assert [row for row, _ in delegate_depths(rows)] == rows
+
+
+@pytest.mark.parametrize(
+    ("tool", "status", "words"),
+    [
+        ("spawnAgent", "failed", "Could not start an agent: Fix it."),
+        ("sendInput", "completed", "Told Ada: Fix it."),
+        ("wait", "completed", "Waited for Ada, Carl"),
+        ("wait", "failed", "Waited for Ada, Carl — failed"),
+        ("closeAgent", "completed", "Closed Ada"),
+        ("resumeAgent", "completed", "Opened Ada again"),
+    ],
+)
+def test_a_call_to_agents_is_a_sentence(tool: str, status: str, words: str) -> None:
+    story = Family()
+    story.begin()
+    story.appears(ADA, "Ada", "explorer").appears(CARL, "Carl")
+    ids = {"wait": (ADA, CARL), "spawnAgent": ()}.get(tool, (ADA,))
+    prompt = "Fix it." if tool in {"spawnAgent", "sendInput"} else None
+    story.completed(agents_call(tool, *ids, prompt=prompt, status=status))
+    for form in (html(story.state.snapshot()), transcript(story.state.snapshot())):
+        assert words in form
+
+
+def test_the_start_of_an_agent_that_has_a_row_is_told_once() -> None:
+    story = Story().begin().completed(agents_call("spawnAgent", ADA, prompt="Look."))
+    assert "Started" not in transcript(story.state.snapshot())
+    agents = [{"threadId": ADA, "nickname": "Ada", "role": "explorer"}]
+    assert agent_words(agents_call("spawnAgent", ADA, agents=agents)) == "Started Ada (explorer)"
+
+
+def test_a_question_that_waits_says_which_delegate_asks() -> None:
+    asking: AskedBy = {"threadId": ADA, "name": "Ada", "role": "explorer"}
+    snapshot = Story().begin().ask({**COMMAND_REQUEST, "delegate": asking}).state.snapshot()
+    for form in (html(snapshot), markdown(snapshot), transcript(snapshot)):
+        assert "Asked by Ada (explorer)" in form

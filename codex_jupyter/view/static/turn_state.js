@@ -13,6 +13,7 @@ export function emptyState() {
     model: null,
     sandbox: "not sandboxed",
     items: [],
+    delegates: [],
     plan: null,
     diff: null,
     requests: [],
@@ -54,12 +55,15 @@ export function applyOp(state, op) {
     case "ask":
       upsert(state.requests, "requestId", op.request);
       break;
+    case "delegate":
+      upsert(state.delegates, "threadId", op.delegate);
+      break;
     case "settle":
       settle(state.requests, op.requestId, op.outcome);
       break;
     case "notice":
-      if (op.level === "retry") {
-        dropRetries(state);
+      if (op.level === "retry" || op.level === "delegates") {
+        state.notices = state.notices.filter((notice) => notice.level !== op.level); // of these the last one counts
       }
       state.notices.push({ level: op.level, text: op.text });
       break;
