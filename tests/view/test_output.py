@@ -288,7 +288,7 @@ def test_delegates_are_a_tree_in_every_form() -> None:
     snapshot = five_delegates().end().state.snapshot()
     assert (
         "**Delegates · 1 of 5 done · 1 failed · 11k tokens**\n\n"
-        "- ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in \\`load.py\\`.\n"
+        "- ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in load.py.\n"
         "- ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests\n"
         "  - ● Eve · was still at work — Thinking\n"
         "- ✗ Finn (reviewer) · 3.4 s · failed — You exceeded your current quota.\n"
@@ -301,7 +301,7 @@ def test_delegates_are_a_tree_in_every_form() -> None:
     assert "Find where the **region** is lost." in source  # a task is text, not markdown
     assert transcript(snapshot).split("\n\n")[1].splitlines()[:4] == [
         "delegates · 1 of 5 done · 1 failed · 11k tokens",
-        "  ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in `load.py`.",
+        "  ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in load.py.",
         "  ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests",
         "    ● Eve · was still at work — Thinking",
     ]

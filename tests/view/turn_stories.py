@@ -5,6 +5,7 @@ from typing import Any
 from codex_jupyter.view.turn_state import PendingRequest, TurnState
 
 __all__ = [
+    "ADA",
     "ANSWER",
     "COMMAND_REQUEST",
     "THREAD",
@@ -15,6 +16,8 @@ __all__ = [
 
 THREAD = "01a20351-2dc7-72e1-bd36-340553348927"
 TURN = "01a20351-2e20-7f81-811e-17a44f7fb999"
+
+ADA = "01a20352-0000-7000-8000-00000000000a"
 
 ANSWER = """\
 The **sales** table had 3 rows with a missing `region`; they are filled from the postcode now.
@@ -173,6 +176,23 @@ class Story:
         usage = {"total": last, "last": last, "modelContextWindow": 258_400}
         return self.tell("thread/tokenUsage/updated", tokenUsage=usage)
 
+    def delegate(self) -> "Story":
+        """A thread that works for the turn, from its start to its last message."""
+        ids = {"threadId": ADA, "turnId": f"turn-{ADA}"}
+        names = {"agentNickname": "Ada", "agentRole": "explorer"}
+        turn = {"id": ids["turnId"], "status": "inProgress", "startedAt": 1795351982}
+        item = {"type": "agentMessage", "id": "m", "text": "No other plot drops rows."}
+        told: list[tuple[str, dict[str, Any]]] = [
+            ("thread/started", {"thread": {"id": ADA, "parentThreadId": THREAD, **names}}),
+            ("turn/started", {**ids, "turn": turn}),
+            ("item/started", {**ids, "item": {"type": "reasoning", "id": "r"}}),
+            ("item/completed", {**ids, "item": item}),
+            ("turn/completed", {**ids, "turn": {**turn, "status": "completed"}}),
+        ]
+        for method, params in told:
+            self.ops += self.state.apply(method, params)
+        return self
+
     def ask(self, request: PendingRequest = COMMAND_REQUEST) -> "Story":
         self.ops += self.state.ask(request)
         return self
@@ -200,7 +220,7 @@ def finished_story() -> Story:
             "summary": ["**Finding the missing rows**\n\nThe plot…"],
         }
     )
-    story.patch().command().ask().settle("acceptForSession").output(TEST_OUTPUT)
+    story.delegate().patch().command().ask().settle("acceptForSession").output(TEST_OUTPUT)
     done = {"status": "completed", "exitCode": 0, "durationMs": 810}
     story.command(**done, aggregatedOutput=TEST_OUTPUT)
     return story.answer().usage().end()

@@ -1,6 +1,7 @@
 // One view per item of a turn: `node`, and `update(item, active, outcome)`. Active means still working;
 // the outcome is what became of the question about this item, if there was one.
 
+import { agentWords } from "./delegate_words.js";
 import { changeRows, counts } from "./diff.js";
 import { copyButton, duration, element, setText } from "./dom.js";
 import { codeBlock, MarkdownView } from "./markdown_view.js";
@@ -255,7 +256,7 @@ export function quietWords(item) {
     imageView: `Looked at ${item.path ?? "an image"}`,
     enteredReviewMode: "Review started.",
     exitedReviewMode: "Review finished.",
-    collabAgentToolCall: `Sub-agent: ${item.tool ?? ""} ${item.prompt ?? ""}`.trim(),
+    collabAgentToolCall: item.type === "collabAgentToolCall" ? agentWords(item) : "",
   };
   return visible(words[item.type] ?? `${item.type}${item.status ? ` (${item.status})` : ""}`);
 }
