@@ -16,6 +16,7 @@ from codex_jupyter.view.delegate_words import (
 )
 from codex_jupyter.view.diff_rows import change_rows
 from codex_jupyter.view.output_html import html
+from codex_jupyter.view.review_words import Review, review_of
 from codex_jupyter.view.snapshot_size import clip
 from codex_jupyter.view.terminal_text import plain, visible
 from codex_jupyter.view.turn_words import (
@@ -118,11 +119,37 @@ def _markdown_item(snapshot: Snapshot, item: Item) -> str:
         case "fileChange":
             return "\n\n".join(_markdown_change(change) for change in item["changes"])
         case _:
-            return f"*{_inline(quiet_words(item))}*"
+            review = review_of(item)
+            return _markdown_review(review) if review else f"*{_inline(quiet_words(item))}*"
 
 
 def _markdown_change(change: dict[str, Any]) -> str:
     return f"{_code(visible(change['path']))}\n\n{_fenced(_diff_text(change), 'diff')}"
+
+
+def _markdown_review(review: Review) -> str:
+    sure = f" · {review.sure} sure" if review.sure else ""
+    parts = [f"**{_inline(review.verdict)}**{sure}", visible(review.explanation)]
+    for finding in review.findings:
+        head = "- " + ("" if finding.priority is None else f"**P{finding.priority}** ")
+        head += f"**{_inline(finding.title)}**"
+        head += f" — {_code(visible(finding.place))}" if finding.place else ""
+        head += f" · {finding.sure} sure" if finding.sure else ""
+        body = textwrap.indent(visible(finding.body), "  ")
+        parts.append(f"{head}\n\n{body}" if body else head)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _transcript_review(review: Review) -> str:
+    sure = f" ({review.sure} sure)" if review.sure else ""
+    lines = [f"review: {visible(review.verdict)}{sure}"]
+    lines += [textwrap.indent(visible(review.explanation), "  ")] if review.explanation else []
+    for finding in review.findings:
+        level = "" if finding.priority is None else f"[P{finding.priority}] "
+        place = f" — {visible(finding.place)}" if finding.place else ""
+        lines.append(f"  {level}{visible(finding.title)}{place}")
+        lines += [textwrap.indent(visible(finding.body), "    ")] if finding.body else []
+    return "\n".join(lines)
 
 
 def transcript(snapshot: Snapshot) -> str:
@@ -173,7 +200,8 @@ def _transcript_item(snapshot: Snapshot, item: Item) -> str:
                 for change in item["changes"]
             )
         case _:
-            return f"· {quiet_words(item)}"
+            review = review_of(item)
+            return _transcript_review(review) if review else f"· {quiet_words(item)}"
 
 
 def _joined(head: str, output: str | None, words: str) -> str:

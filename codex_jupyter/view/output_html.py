@@ -11,6 +11,8 @@ from codex_jupyter.view.delegates_html import delegates_html
 from codex_jupyter.view.diff_rows import Row, change_rows, counts, diff_changes
 from codex_jupyter.view.markdown_html import markdown_html
 from codex_jupyter.view.python_code import python_runs
+from codex_jupyter.view.review_html import review_html
+from codex_jupyter.view.review_words import review_of
 from codex_jupyter.view.snapshot_size import clip
 from codex_jupyter.view.terminal_text import Run, styled_lines, visible
 from codex_jupyter.view.turn_words import (
@@ -106,6 +108,8 @@ def _item(snapshot: Snapshot, item: Item) -> str:
             state = {"completed": ""}.get(item["status"], "not applied")
             return f'<div class="cxj-changes">{_changes(item["changes"], state)}</div>'
         case _:
+            if (review := review_of(item)) is not None:
+                return review_html(review)
             return f'<div class="cxj-quiet">{escape(quiet_words(item))}</div>'
 
 

@@ -8,10 +8,14 @@ __all__ = [
     "ADA",
     "ANSWER",
     "COMMAND_REQUEST",
+    "REVIEW",
+    "REVIEW_TEXT",
+    "TEST_OUTPUT",
     "THREAD",
     "TURN",
     "Story",
     "finished_story",
+    "review_story",
 ]
 
 THREAD = "01a20351-2dc7-72e1-bd36-340553348927"
@@ -208,6 +212,43 @@ TEST_OUTPUT = (
     "tests/test_load.py \x1b[32m....\x1b[0m                    \x1b[32m[100%]\x1b[0m\n\n"
     "\x1b[32m============= \x1b[1m4 passed\x1b[0m\x1b[32m in 0.31s =============\x1b[0m\n"
 )
+
+
+REVIEW: dict[str, Any] = {
+    "findings": [
+        {
+            "title": "[P1] Keep the leading zeros",
+            "body": "`read_csv` guesses **numbers**, so `01067` becomes 1067.",
+            "confidence_score": 0.9,
+            "priority": 1,
+            "code_location": {
+                "absolute_file_path": "/home/ada/sales/load.py",
+                "line_range": {"start": 3, "end": 5},
+            },
+        },
+        {
+            "title": "Name the encoding",
+            "body": "It differs on Windows.",
+            "confidence_score": 0.455,
+            "priority": 3,
+            "code_location": None,
+        },
+    ],
+    "overall_correctness": "patch is incorrect",
+    "overall_explanation": "The fill is right, but it is fed wrong *postcodes*.",
+    "overall_confidence_score": 0.8,
+}
+REVIEW_TEXT = "The fill is right, but it is fed wrong *postcodes*.\n\nFull review comments:\n\n- …"
+
+
+def review_story(output: dict[str, Any] | None = REVIEW) -> Story:
+    """A review that has ended, and the message that says its result again."""
+    story = Story().begin()
+    story.completed({"type": "enteredReviewMode", "id": "r1", "review": "current changes"})
+    story.command(status="completed", exitCode=0, aggregatedOutput="diff --git a/load.py\n")
+    ended = {"type": "exitedReviewMode", "id": "r2", "review": REVIEW_TEXT, "output": output}
+    story.completed(ended)
+    return story.completed({"type": "agentMessage", "id": "r3", "text": REVIEW_TEXT}).end()
 
 
 def finished_story() -> Story:

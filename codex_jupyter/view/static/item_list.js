@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { itemView } from "./items.js";
+import { repeatedMessage } from "./review.js";
 
 /** The view of one item, told only when something about the item changed. */
 class ItemSlot {
@@ -74,8 +75,10 @@ export class ItemList {
 export function shownItems(items, delegates = []) {
   const rows = new Map(delegates.map((row) => [row.threadId, row]));
   const prompt = items.findIndex((item) => item.type === "userMessage");
+  const repeated = repeatedMessage(items);
+  const isShown = (item) => !isBlank(item) && !isToldByRow(item, rows) && item.id !== repeated;
   return items
-    .filter((item, position) => position !== prompt && !isBlank(item) && !isToldByRow(item, rows))
+    .filter((item, position) => position !== prompt && isShown(item))
     .map((item) => (item.type === "collabAgentToolCall" ? withAgents(item, rows) : item));
 }
 

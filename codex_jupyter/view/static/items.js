@@ -6,6 +6,7 @@ import { changeRows, counts } from "./diff.js";
 import { copyButton, duration, element, setText } from "./dom.js";
 import { codeBlock, MarkdownView } from "./markdown_view.js";
 import { OutputView } from "./output_view.js";
+import { ReviewResult } from "./review.js";
 import { visible } from "./terminal.js";
 
 const MAX_DIFF = 200_000; // characters of one file's change
@@ -255,7 +256,6 @@ export function quietWords(item) {
     webSearch: `Searched the web: ${item.query ?? ""}`,
     imageView: `Looked at ${item.path ?? "an image"}`,
     enteredReviewMode: "Review started.",
-    exitedReviewMode: "Review finished.",
     collabAgentToolCall: item.type === "collabAgentToolCall" ? agentWords(item) : "",
   };
   return visible(words[item.type] ?? `${item.type}${item.status ? ` (${item.status})` : ""}`);
@@ -274,4 +274,5 @@ const VIEWS = {
   dynamicToolCall: ToolCall,
   mcpToolCall: ToolCall,
   fileChange: FileChange,
+  exitedReviewMode: ReviewResult,
 };
