@@ -16,6 +16,7 @@ __all__ = [
     "delegate_facts",
     "delegate_line",
     "delegates_head",
+    "delegates_of",
     "is_told_by_row",
     "with_agents",
 ]
@@ -51,6 +52,11 @@ def asked_by(request: dict[str, Any]) -> str:
     """Say whose question it is; nothing for a question of the turn itself."""
     asking = request.get("delegate")
     return f"Asked by {agent_name(asking['name'], asking['role'])}" if asking else ""
+
+
+def delegates_of(snapshot: dict[str, Any]) -> list[Row]:
+    """Return the rows of a snapshot; one that an older version made has none."""
+    return snapshot.get("delegates") or []
 
 
 def delegates_head(rows: list[Row]) -> str:

@@ -13,6 +13,7 @@ from codex_jupyter.view.delegate_words import (
     delegate_facts,
     delegate_line,
     delegates_head,
+    delegates_of,
 )
 from codex_jupyter.view.diff_rows import change_rows
 from codex_jupyter.view.output_html import html
@@ -73,7 +74,7 @@ def markdown(snapshot: Snapshot) -> str:
                 f"- [{boxes.get(step['status'], ' ')}] {_inline(step['step'])}" for step in steps
             )
         )
-    parts.append(_markdown_delegates(snapshot["delegates"]))
+    parts.append(_markdown_delegates(delegates_of(snapshot)))
     parts += [_markdown_item(snapshot, item) for item in shown_items(snapshot)]
     parts += [f"**{_inline(line)}**" for line in _last_lines(snapshot)]
     return "\n\n".join(part for part in parts if part)
@@ -155,7 +156,7 @@ def _transcript_review(review: Review) -> str:
 def transcript(snapshot: Snapshot) -> str:
     """Return the turn as a terminal would show it, without colours."""
     parts = [_transcript_item(snapshot, item) for item in told_items(snapshot)]
-    parts.insert(1, _transcript_delegates(snapshot["delegates"]))  # below the prompt
+    parts.insert(1, _transcript_delegates(delegates_of(snapshot)))  # below the prompt
     if snapshot["plan"]:
         steps = snapshot["plan"]["plan"]
         plan = "\n".join(

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from codex_jupyter.view.delegate_words import asked_by
+from codex_jupyter.view.delegate_words import asked_by, delegates_of
 from codex_jupyter.view.delegates_html import delegates_html
 from codex_jupyter.view.diff_rows import Row, change_rows, counts, diff_changes
 from codex_jupyter.view.markdown_html import markdown_html
@@ -50,7 +50,7 @@ def html(snapshot: Snapshot) -> str:
         f'<div class="cxj-head"><span class="cxj-dot"></span>{escape(head_facts(snapshot))}</div>',
         *(_notice(notice) for notice in snapshot["notices"]),
         _plan(snapshot["plan"]) if snapshot["plan"] else "",
-        delegates_html(snapshot["delegates"]),
+        delegates_html(delegates_of(snapshot)),
         f'<div class="cxj-items">{items}</div>',
         f'<div class="cxj-ending">{"".join(_ending(snapshot))}</div>',
     ]

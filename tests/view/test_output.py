@@ -314,6 +314,13 @@ def test_delegates_are_a_tree_in_every_form() -> None:
     ]
 
 
+def test_a_snapshot_of_an_older_version_has_every_form() -> None:
+    snapshot = Story().begin().answer("Done.").end().state.snapshot()
+    del snapshot["delegates"]
+    for form in (html(snapshot), markdown(snapshot), transcript(snapshot)):
+        assert "Done." in form
+
+
 def test_delegates_that_name_each_other_as_parents_are_shown_once() -> None:
     rows = five_delegates().state.snapshot()["delegates"]
     for one, other in zip(rows, rows[1:] + rows[:1], strict=True):

@@ -7,6 +7,7 @@ import { visible } from "./terminal.js";
 
 const FOLD_AFTER = 50; // rows; more are behind a button
 const LOOK_AGAIN = 1000; // milliseconds between two looks at a delegate that works
+const LONGEST_LOOK = 32_000; // the same where nobody answers: a busy kernel answers all of it later
 const DELEGATE_MARKS = { waiting: "○", running: "●", completed: "✓", interrupted: "■", failed: "✗", closed: "□" };
 
 export class DelegateList {
@@ -53,7 +54,9 @@ export class DelegateList {
   draw() {
     const rows = this.shown;
     this.node.hidden = rows.length === 0;
-    this.drawHead(rows);
+    if (rows.length) {
+      this.drawHead(rows);
+    }
     const tree = delegateDepths(rows);
     const drawn = this.isWhole ? tree : tree.slice(0, FOLD_AFTER);
     this.more.hidden = drawn.length === tree.length;
@@ -125,6 +128,7 @@ class DelegateRow {
     this.isAsking = false;
     this.isStopping = false;
     this.isDisposed = false;
+    this.wait = LOOK_AGAIN;
     this.chevron = element("span", { class: "cxj-chevron", "aria-hidden": "true" });
     this.mark = element("span", { class: "cxj-mark", role: "img" });
     this.name = element("span", { class: "cxj-name" });
@@ -169,7 +173,7 @@ class DelegateRow {
     const wasRunning = this.isRunning;
     const isNewTurn = row.turnId !== this.row.turnId;
     Object.assign(this, { row, depth, isLive });
-    this.node.dataset.status = isLive || row.status !== "running" ? row.status : "left";
+    this.node.dataset.state = isLive || row.status !== "running" ? row.status : "left";
     this.node.style.setProperty("--cxj-depth", String(Math.min(depth, 6)));
     this.mark.className = `cxj-mark cxj-mark-${row.status}`;
     setText(this.mark, DELEGATE_MARKS[row.status] ?? "○");
@@ -255,7 +259,8 @@ class DelegateRow {
     if (isMissed || (asked.status === "running" && !this.isRunning && this.isLive)) {
       this.look(); // it ended, or began anew, while we waited
     } else if (this.isRunning && !this.body.isGone) {
-      this.again = setTimeout(() => this.look(), LOOK_AGAIN);
+      this.wait = reply === null ? Math.min(2 * this.wait, LONGEST_LOOK) : LOOK_AGAIN;
+      this.again = setTimeout(() => this.look(), this.wait);
     }
   }
 
