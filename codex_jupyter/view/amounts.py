@@ -8,6 +8,9 @@ _SHORT_MS: Final = 950
 _ONE_DIGIT: Final = 9.95
 """From here on one decimal would be rounded up to two digits before the point."""
 
+_MANY_THOUSANDS: Final = 999.5
+"""From here on no decimal would be rounded up to a fourth digit."""
+
 
 def duration(ms: float) -> str:
     """Say milliseconds as a person would."""
@@ -26,4 +29,6 @@ def tokens(count: int) -> str:
     thousands = count / 1000
     if thousands < 1:
         return f"{count} tokens"
-    return f"{thousands:.{1 if thousands < _ONE_DIGIT else 0}f}k tokens"
+    if thousands < _MANY_THOUSANDS:
+        return f"{thousands:.{1 if thousands < _ONE_DIGIT else 0}f}k tokens"
+    return f"{thousands / 1000:.1f}M tokens"

@@ -1,5 +1,6 @@
 """The words for delegates, shared by the static forms. Mirrors parts of ``static/delegates.js``."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ __all__ = [
     "delegate_facts",
     "delegate_line",
     "delegates_head",
+    "delegates_of",
     "is_told_by_row",
     "with_agents",
 ]
@@ -38,6 +40,7 @@ _ENDS: Final = {
     "closed": "closed",
 }
 _LINE_CHARS: Final = 160
+_MARKUP: Final = re.compile(r"^(?:#+|>|[-*])\s+|\*\*|`")
 
 
 def agent_name(name: str, role: str | None) -> str:
@@ -49,6 +52,11 @@ def asked_by(request: dict[str, Any]) -> str:
     """Say whose question it is; nothing for a question of the turn itself."""
     asking = request.get("delegate")
     return f"Asked by {agent_name(asking['name'], asking['role'])}" if asking else ""
+
+
+def delegates_of(snapshot: dict[str, Any]) -> list[Row]:
+    """Return the rows of a snapshot; one that an older version made has none."""
+    return snapshot.get("delegates") or []
 
 
 def delegates_head(rows: list[Row]) -> str:
@@ -78,8 +86,9 @@ def delegate_facts(row: Row) -> str:
 def delegate_line(row: Row) -> str:
     """Return one line on what a delegate does, or what came of it."""
     is_open = row["status"] in {"waiting", "running"}
-    text = (row["activity"] if is_open else row["message"]) or row["message"] or row["task"]
-    line = next((line.strip() for line in visible(text).splitlines() if line.strip()), "")
+    text = (row["activity"] if is_open else row["message"]) or row["task"]
+    lines = (_MARKUP.sub("", line.strip()) for line in visible(text).split("\n"))
+    line = next((line for line in lines if line), "")
     return line if len(line) <= _LINE_CHARS else f"{line[: _LINE_CHARS - 1]}…"
 
 
@@ -120,20 +129,22 @@ def with_agents(item: Item, rows: Mapping[str, Row]) -> Item:
 
 
 def agent_words(item: Item) -> str:
-    """Say what a call to agents did, as a sentence."""
+    """Say what a call to agents did, as a sentence. Mirrored in ``static/agent_words.js``."""
     names = _agent_names(item)
     who = ", ".join(names) or "an agent"
     prompt = " ".join((item.get("prompt") or "").split())
     failed = item.get("status") == "failed"
     match item.get("tool"):
-        case "spawnAgent" if failed or not names:
-            words = f"Could not start an agent: {prompt}" if failed else f"Starting: {prompt}"
+        case "spawnAgent" if failed:
+            words = f"Could not start an agent: {prompt}"
+        case "spawnAgent" if not names:
+            words = f"Starting an agent: {prompt}"
         case "spawnAgent":
             words = f"Started {who}"
         case "sendInput":
             words = f"Told {who}: {prompt}"
         case "wait":
-            words = f"Waited for {who}"
+            words = f"{'Waiting' if item.get('status') == 'inProgress' else 'Waited'} for {who}"
         case "closeAgent":
             words = f"Closed {who}"
         case "resumeAgent":

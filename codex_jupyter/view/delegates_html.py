@@ -54,7 +54,8 @@ def _row(row: Row, depth: int) -> str:
 def _body(row: Row) -> str:
     task, message = row["task"], row["message"]
     parts = [
-        f'<div class="cxj-added"><span class="cxj-label">Task</span> {escape(visible(task))}</div>'
+        '<div class="cxj-added"><span class="cxj-label">Task</span>'
+        f"<div>{escape(visible(task))}</div></div>"
         if task
         else "",
         f'<div class="cxj-md">{markdown_html(message)}</div>' if message else "",

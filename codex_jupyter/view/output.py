@@ -13,9 +13,11 @@ from codex_jupyter.view.delegate_words import (
     delegate_facts,
     delegate_line,
     delegates_head,
+    delegates_of,
 )
 from codex_jupyter.view.diff_rows import change_rows
 from codex_jupyter.view.output_html import html
+from codex_jupyter.view.review_words import Review, review_of
 from codex_jupyter.view.snapshot_size import clip
 from codex_jupyter.view.terminal_text import plain, visible
 from codex_jupyter.view.turn_words import (
@@ -72,7 +74,7 @@ def markdown(snapshot: Snapshot) -> str:
                 f"- [{boxes.get(step['status'], ' ')}] {_inline(step['step'])}" for step in steps
             )
         )
-    parts.append(_markdown_delegates(snapshot["delegates"]))
+    parts.append(_markdown_delegates(delegates_of(snapshot)))
     parts += [_markdown_item(snapshot, item) for item in shown_items(snapshot)]
     parts += [f"**{_inline(line)}**" for line in _last_lines(snapshot)]
     return "\n\n".join(part for part in parts if part)
@@ -118,17 +120,43 @@ def _markdown_item(snapshot: Snapshot, item: Item) -> str:
         case "fileChange":
             return "\n\n".join(_markdown_change(change) for change in item["changes"])
         case _:
-            return f"*{_inline(quiet_words(item))}*"
+            review = review_of(item)
+            return _markdown_review(review) if review else f"*{_inline(quiet_words(item))}*"
 
 
 def _markdown_change(change: dict[str, Any]) -> str:
     return f"{_code(visible(change['path']))}\n\n{_fenced(_diff_text(change), 'diff')}"
 
 
+def _markdown_review(review: Review) -> str:
+    sure = f" · {review.sure} sure" if review.sure else ""
+    parts = [f"**{_inline(review.verdict)}**{sure}", visible(review.explanation)]
+    for finding in review.findings:
+        head = "- " + ("" if finding.priority is None else f"**P{finding.priority}** ")
+        head += f"**{_inline(finding.title)}**"
+        head += f" — {_code(visible(finding.place))}" if finding.place else ""
+        head += f" · {finding.sure} sure" if finding.sure else ""
+        body = textwrap.indent(visible(finding.body), "  ")
+        parts.append(f"{head}\n\n{body}" if body else head)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _transcript_review(review: Review) -> str:
+    sure = f" ({review.sure} sure)" if review.sure else ""
+    lines = [f"review: {visible(review.verdict)}{sure}"]
+    lines += [textwrap.indent(visible(review.explanation), "  ")] if review.explanation else []
+    for finding in review.findings:
+        level = "" if finding.priority is None else f"[P{finding.priority}] "
+        place = f" — {visible(finding.place)}" if finding.place else ""
+        lines.append(f"  {level}{visible(finding.title)}{place}")
+        lines += [textwrap.indent(visible(finding.body), "    ")] if finding.body else []
+    return "\n".join(lines)
+
+
 def transcript(snapshot: Snapshot) -> str:
     """Return the turn as a terminal would show it, without colours."""
     parts = [_transcript_item(snapshot, item) for item in told_items(snapshot)]
-    parts.insert(1, _transcript_delegates(snapshot["delegates"]))  # below the prompt
+    parts.insert(1, _transcript_delegates(delegates_of(snapshot)))  # below the prompt
     if snapshot["plan"]:
         steps = snapshot["plan"]["plan"]
         plan = "\n".join(
@@ -173,7 +201,8 @@ def _transcript_item(snapshot: Snapshot, item: Item) -> str:
                 for change in item["changes"]
             )
         case _:
-            return f"· {quiet_words(item)}"
+            review = review_of(item)
+            return _transcript_review(review) if review else f"· {quiet_words(item)}"
 
 
 def _joined(head: str, output: str | None, words: str) -> str:

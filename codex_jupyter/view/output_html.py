@@ -6,11 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from codex_jupyter.view.delegate_words import asked_by
+from codex_jupyter.view.delegate_words import asked_by, delegates_of
 from codex_jupyter.view.delegates_html import delegates_html
 from codex_jupyter.view.diff_rows import Row, change_rows, counts, diff_changes
 from codex_jupyter.view.markdown_html import markdown_html
 from codex_jupyter.view.python_code import python_runs
+from codex_jupyter.view.review_html import review_html
+from codex_jupyter.view.review_words import review_of
 from codex_jupyter.view.snapshot_size import clip
 from codex_jupyter.view.terminal_text import Run, styled_lines, visible
 from codex_jupyter.view.turn_words import (
@@ -48,7 +50,7 @@ def html(snapshot: Snapshot) -> str:
         f'<div class="cxj-head"><span class="cxj-dot"></span>{escape(head_facts(snapshot))}</div>',
         *(_notice(notice) for notice in snapshot["notices"]),
         _plan(snapshot["plan"]) if snapshot["plan"] else "",
-        delegates_html(snapshot["delegates"]),
+        delegates_html(delegates_of(snapshot)),
         f'<div class="cxj-items">{items}</div>',
         f'<div class="cxj-ending">{"".join(_ending(snapshot))}</div>',
     ]
@@ -106,6 +108,8 @@ def _item(snapshot: Snapshot, item: Item) -> str:
             state = {"completed": ""}.get(item["status"], "not applied")
             return f'<div class="cxj-changes">{_changes(item["changes"], state)}</div>'
         case _:
+            if (review := review_of(item)) is not None:
+                return review_html(review)
             return f'<div class="cxj-quiet">{escape(quiet_words(item))}</div>'
 
 

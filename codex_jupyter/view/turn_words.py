@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from codex_jupyter.view.amounts import duration, tokens
-from codex_jupyter.view.delegate_words import agent_words, is_told_by_row, with_agents
+from codex_jupyter.view.delegate_words import (
+    agent_words,
+    delegates_of,
+    is_told_by_row,
+    with_agents,
+)
+from codex_jupyter.view.review_words import repeated_message
 from codex_jupyter.view.terminal_text import visible
 
 __all__ = [
@@ -55,10 +61,12 @@ def shown_items(snapshot: dict[str, Any]) -> Iterator[Item]:
 
 def told_items(snapshot: dict[str, Any]) -> Iterator[Item]:
     """Yield the items, but not those that something else shows already."""
-    rows = {row["threadId"]: row for row in snapshot["delegates"]}
+    rows = {row["threadId"]: row for row in delegates_of(snapshot)}
+    repeated = repeated_message(snapshot["items"])
     for item in snapshot["items"]:
         if item["type"] != "collabAgentToolCall":
-            yield item
+            if repeated is None or item["id"] != repeated:
+                yield item
         elif not is_told_by_row(item, rows):
             yield with_agents(item, rows)
 

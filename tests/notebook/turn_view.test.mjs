@@ -20,7 +20,9 @@ const { closedCount } = await load("markdown_view");
 const { changeRows, counts, diffChanges } = await load("diff");
 const { pythonRuns } = await load("python_code");
 const { commandStatus, lastTitle, quietWords } = await load("items");
-const { headFacts, shownItems } = await load("turn_view");
+const { headFacts } = await load("turn_view");
+const { shownItems } = await load("item_list");
+const { agentWords, delegateDepths, delegateLine } = await load("delegate_words");
 const { KernelLink, uniqueId } = await load("kernel_link");
 
 const cases = process.env.CASES;
@@ -217,6 +219,37 @@ test("words of items and of the header", () => {
   assert.equal(headFacts(state, true, 6400), "m · not connected");
   const prompt = { type: "userMessage", id: "u" };
   assert.deepEqual(shownItems([prompt, { type: "agentMessage", id: "e", text: "" }, { ...prompt, id: "v" }]).map((i) => i.id), ["v"]);
+});
+
+const ROW = { threadId: "a", parentThreadId: "t", status: "running", activity: null, message: null, task: "Look." };
+
+test("delegates are a tree, whatever they name as their parents", () => {
+  const rows = [ROW, { ...ROW, threadId: "b" }, { ...ROW, threadId: "c", parentThreadId: "a" }];
+  const ids = (tree) => tree.map(([row, depth]) => `${row.threadId}${depth}`);
+  assert.deepEqual(ids(delegateDepths(rows)), ["a0", "c1", "b0"]);
+  const round = [{ ...ROW, parentThreadId: "b" }, { ...ROW, threadId: "b", parentThreadId: "a" }];
+  assert.deepEqual(ids(delegateDepths(round)).sort(), ["a0", "b0"]);
+});
+
+test("the line of a delegate says what it does, or what came of it", () => {
+  assert.equal(delegateLine(ROW), "Working");
+  assert.equal(delegateLine({ ...ROW, activity: "$ ls" }), "$ ls");
+  assert.equal(delegateLine({ ...ROW, status: "waiting" }), "Look.");
+  assert.equal(delegateLine({ ...ROW, status: "completed", message: "\n# **Found** `it`\nmore" }), "Found it");
+  assert.equal(delegateLine({ ...ROW, status: "failed", message: "no quota" }), "failed · no quota");
+  assert.equal(delegateLine({ ...ROW, activity: "$ ls" }, false), "was still at work");
+  assert.equal(delegateLine({ ...ROW, activity: "x".repeat(500) }).length, 160);
+});
+
+test("a call to agents is a sentence, and the start of one that has a row is its row", () => {
+  const call = { type: "collabAgentToolCall", id: "c", tool: "spawnAgent", receiverThreadIds: ["a"], status: "completed" };
+  const row = { ...ROW, name: "Ada", role: "explorer" };
+  assert.deepEqual(shownItems([call], [row]), []);
+  const [wait] = shownItems([{ ...call, tool: "wait", receiverThreadIds: ["a", "12345678-9"] }], [row]);
+  assert.equal(agentWords(wait), "Waited for Ada, 12345678");
+  assert.equal(agentWords({ ...wait, status: "inProgress" }), "Waiting for Ada, 12345678");
+  assert.equal(agentWords({ ...wait, tool: "sendInput", prompt: "do\n it" }), "Told Ada, 12345678: do it");
+  assert.equal(agentWords({ ...call, status: "failed", prompt: "x" }), "Could not start an agent: x");
 });
 
 test("a page asks by control channel where it can, by comm where it must, and never waits for ever", async () => {

@@ -1,8 +1,5 @@
 """The view of a turn in a real browser; `page_driver.js` plays its model and its kernel."""
 
-import functools
-import http.server
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,139 +7,31 @@ from typing import Any
 
 import pytest
 
-from codex_jupyter.notebook.page_script import page_script, page_style
+from tests.ui.turn_page import IN_A_BROWSER, Page, running_browser, served_pages
 from tests.view.turn_stories import COMMAND_REQUEST, TEST_OUTPUT, TURN, Story, finished_story
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-LIGHT = {
-    "--jp-layout-color1": "#fff",
-    "--jp-content-font-color1": "rgba(0,0,0,.87)",
-    "--jp-ui-font-color2": "rgba(0,0,0,.54)",
-    "--jp-brand-color1": "#1976d2",
-}
-DARK = {
-    "--jp-layout-color1": "#111",
-    "--jp-content-font-color1": "#fff",
-    "--jp-ui-font-color2": "rgba(255,255,255,.7)",
-    "--jp-brand-color1": "#1e88e5",
-}
 REQUEST_ID = COMMAND_REQUEST["requestId"]
 NOW = int(time.time())
 
-pytestmark = [
-    pytest.mark.ui,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
-    # playwright's own loop leaves transports to the collector
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def guess_type(self, path: Any) -> str:
-        return "text/javascript" if str(path).endswith(".mjs") else super().guess_type(path)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
-
-
-def page_source(theme: str, variables: dict[str, str]) -> str:
-    declared = "".join(f"{name}:{value};" for name, value in variables.items())
-    return (
-        "<!doctype html><meta charset=utf-8><link rel=icon href=data:,>"
-        "<link rel=stylesheet href=turn_view.css>"
-        f"<style>:root{{{declared}}}body{{background:var(--jp-layout-color1)}}</style>"
-        f'<body data-jp-theme-light="{str(theme == "light").lower()}">'
-        f'<div id="out" style="padding:8px 16px"></div><script src="page_driver.js"></script>'
-    )
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "turn_view.mjs").write_text(page_script(), encoding="utf-8")
-    driver = Path(__file__).with_name("page_driver.js").read_text(encoding="utf-8")
-    (folder / "page_driver.js").write_text(driver, encoding="utf-8")
-    (folder / "turn_view.css").write_text(page_style(), encoding="utf-8")
-    for theme, variables in (("light", LIGHT), ("dark", DARK)):
-        (folder / f"{theme}.html").write_text(page_source(theme, variables), encoding="utf-8")
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served_pages(tmp_path_factory.mktemp("page")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Page:
-    """A page with one turn on it; fails the test when a script of the page fails."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.errors: list[str] = []
-        self.seq = 0
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
-        page.set_default_timeout(5_000)
-
-    def start(self, story: Story | None = None, **settings: Any) -> "Page":
-        settings.setdefault("snapshot", Story().state.snapshot())
-        self.page.evaluate("(settings) => window.start(settings)", settings)
-        return self.tell(story.ops) if story else self
-
-    def tell(self, ops: list[dict[str, Any]]) -> "Page":
-        self.seq += 1
-        self.page.evaluate("([ops, seq]) => window.tell(ops, seq)", [ops, self.seq])
-        return self
-
-    def reply(self, action: str, reply: Any) -> None:
-        self.page.evaluate("([a, r]) => (window.replies[a] = r)", [action, reply])
-
-    def text(self) -> str:
-        return self.page.locator("#out").inner_text()
-
-    def see(self, text: str) -> None:
-        self.page.locator("#out").get_by_text(text).first.wait_for()
-
-    def asked(self, action: str) -> list[dict[str, Any]]:
-        self.page.wait_for_function("(a) => window.asked.some((c) => c.action === a)", arg=action)
-        return [c for c in self.page.evaluate("window.asked") if c["action"] == action]
-
-    def button(self, name: str) -> Any:
-        return self.page.get_by_role("button", name=name, exact=True)
-
-    def until(self, expression: str) -> None:
-        self.page.wait_for_function(expression)
+    with running_browser() as running:
+        yield running
 
 
 @pytest.fixture(params=["light"])
 def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 900, "height": 700})
-    opened.goto(f"{address}/{request.param}.html")
-    view = Page(opened)
-    yield view
-    opened.close()
-    assert view.errors == []
+    with Page.opened(browser, address, request.param) as view:
+        yield view
 
 
 def approval(**changes: Any) -> Story:

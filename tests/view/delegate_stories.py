@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from tests.view.turn_stories import THREAD, Story
+from tests.view.turn_stories import ADA, THREAD, Story
 
 __all__ = ["ADA", "CARL", "EVE", "Family", "agents_call", "five_delegates", "row"]
 
-ADA = "01a20352-0000-7000-8000-00000000000a"
 CARL = "01a20352-0000-7000-8000-00000000000c"
 EVE = "01a20352-0000-7000-8000-00000000000e"
 

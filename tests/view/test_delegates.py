@@ -218,6 +218,22 @@ def test_messages_of_delegates_are_shortened_before_the_turn_s_own() -> None:
     assert "not kept" in snapshot["delegates"][0]["message"]
 
 
+def test_a_text_of_the_turn_itself_is_shortened_no_more_than_it_must() -> None:
+    family = Family()
+    family.appears(ADA).works(ADA).says(ADA, "ü" * 15_000).ends(ADA)
+    family.completed({"type": "agentMessage", "id": "own", "text": "o" * 100_000})
+    snapshot = family.state.snapshot(max_bytes=80_000)
+    assert len(snapshot["items"][0]["text"]) > 65_000
+    assert len(snapshot["delegates"][0]["message"]) < 1_100
+
+
+def test_a_call_that_tells_nothing_new_changes_no_row() -> None:
+    story = Story().completed(agents_call("wait", ADA, agentsStates=STATES))
+    before = len(story.ops)
+    story.completed(agents_call("wait", ADA, id="again", agentsStates=STATES))
+    assert [op["op"] for op in story.ops[before:]] == ["item"]
+
+
 @pytest.mark.parametrize("max_bytes", [3_000, 60_000, 262_144])
 def test_a_thousand_delegates_fit(max_bytes: int) -> None:
     family = five_delegates()

@@ -14,7 +14,7 @@ from codex_jupyter.view.output_html import html
 from codex_jupyter.view.terminal_text import plain, visible
 from codex_jupyter.view.turn_state import AskedBy
 from tests.view.delegate_stories import ADA, CARL, EVE, Family, agents_call, five_delegates
-from tests.view.turn_stories import COMMAND_REQUEST, Story, finished_story
+from tests.view.turn_stories import COMMAND_REQUEST, Story, finished_story, review_story
 
 TAGS = re.compile(
     "a|blockquote|br|code|del|details|div|em|h[2-6]|hr|li|ol|p|pre|span|strong|style|summary"
@@ -85,6 +85,12 @@ def assert_harmless(source: str) -> Outline:
     return outline
 
 
+def everywhere_in_a_review(text: str) -> dict[str, Any]:
+    place = {"absolute_file_path": text, "line_range": {"start": 1, "end": 2}}
+    finding = {"title": text, "body": text, "priority": 0, "code_location": place}
+    return {"findings": [finding], "overall_correctness": text, "overall_explanation": text}
+
+
 def everywhere(text: str) -> dict[str, Any]:
     """A snapshot that has ``text`` in every place that a model or a file can fill."""
     story = Family(notice=text)
@@ -120,6 +126,7 @@ def everywhere(text: str) -> dict[str, Any]:
         {"type": "mcpToolCall", **call, "server": text, "error": {"message": text}},
         {"type": "userMessage", "content": [{"type": "text", "text": text}]},
         {"type": "agentMessage", "text": text},
+        {"type": "exitedReviewMode", "review": "", "output": everywhere_in_a_review(text)},
         {"type": text},
     ]
     for number, item in enumerate(items):
@@ -288,7 +295,7 @@ def test_delegates_are_a_tree_in_every_form() -> None:
     snapshot = five_delegates().end().state.snapshot()
     assert (
         "**Delegates · 1 of 5 done · 1 failed · 11k tokens**\n\n"
-        "- ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in \\`load.py\\`.\n"
+        "- ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in load.py.\n"
         "- ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests\n"
         "  - ● Eve · was still at work — Thinking\n"
         "- ✗ Finn (reviewer) · 3.4 s · failed — You exceeded your current quota.\n"
@@ -301,10 +308,17 @@ def test_delegates_are_a_tree_in_every_form() -> None:
     assert "Find where the **region** is lost." in source  # a task is text, not markdown
     assert transcript(snapshot).split("\n\n")[1].splitlines()[:4] == [
         "delegates · 1 of 5 done · 1 failed · 11k tokens",
-        "  ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in `load.py`.",
+        "  ✓ Ada (explorer) · 1.2k tokens · 3.4 s — It is lost in load.py.",
         "  ● Carl (worker) · 9.3k tokens · was still at work — $ pytest -q tests",
         "    ● Eve · was still at work — Thinking",
     ]
+
+
+def test_a_snapshot_of_an_older_version_has_every_form() -> None:
+    snapshot = Story().begin().answer("Done.").end().state.snapshot()
+    del snapshot["delegates"]
+    for form in (html(snapshot), markdown(snapshot), transcript(snapshot)):
+        assert "Done." in form
 
 
 def test_delegates_that_name_each_other_as_parents_are_shown_once() -> None:
@@ -348,3 +362,53 @@ def test_a_question_that_waits_says_which_delegate_asks() -> None:
     snapshot = Story().begin().ask({**COMMAND_REQUEST, "delegate": asking}).state.snapshot()
     for form in (html(snapshot), markdown(snapshot), transcript(snapshot)):
         assert "Asked by Ada (explorer)" in form
+
+
+def test_findings_are_cards_and_the_message_that_repeats_them_is_not_drawn() -> None:
+    snapshot = review_story().state.snapshot()
+    assert [item["id"] for item in snapshot["items"]][-1] == "r3"  # it stays in the state
+    source = html(snapshot)
+    assert '<strong class="cxj-verdict cxj-verdict-bad">Patch is incorrect</strong>' in source
+    assert '<div class="cxj-finding cxj-finding-P1">' in source
+    assert "<code>/home/ada/sales/load.py:3-5</code>" in source
+    assert "<strong>numbers</strong>" in source
+    text = markdown(snapshot)
+    assert "**Patch is incorrect** · 80 % sure" in text
+    assert (
+        "- **P1** **Keep the leading zeros** — `/home/ada/sales/load.py:3-5` · 90 % sure\n\n"
+        "  `read_csv` guesses **numbers**, so `01067` becomes 1067.\n\n"
+        "- **P3** **Name the encoding** · 46 % sure"
+    ) in text
+    assert (
+        "review: Patch is incorrect (80 % sure)\n"
+        "  The fill is right, but it is fed wrong *postcodes*.\n"
+        "  [P1] Keep the leading zeros — /home/ada/sales/load.py:3-5\n"
+    ) in transcript(snapshot)
+    for form in (source, text, transcript(snapshot)):
+        assert "Full review comments" not in form
+
+
+def test_a_review_without_a_structured_result_is_its_message() -> None:
+    snapshot = review_story(None).state.snapshot()
+    for form in (html(snapshot), markdown(snapshot), transcript(snapshot)):
+        assert "Full review comments" in form
+        assert "Review finished." in form
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+NAMES = ("title", "body", "confidence_score", "priority", "code_location", "line_range", "start")
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON), JSON)
+def test_a_result_of_any_shape_can_be_drawn(finding: dict[str, Any], other: Any) -> None:
+    place = {"absolute_file_path": other, "line_range": finding.get("line_range")}
+    findings = [{"code_location": place, **finding}, other]
+    output = {"findings": findings, "overall_correctness": other, "overall_explanation": other}
+    snapshot = review_story(output).state.snapshot()
+    assert_harmless(html(snapshot))
+    markdown(snapshot)
+    transcript(snapshot)

@@ -5,16 +5,23 @@ from typing import Any
 from codex_jupyter.view.turn_state import PendingRequest, TurnState
 
 __all__ = [
+    "ADA",
     "ANSWER",
     "COMMAND_REQUEST",
+    "REVIEW",
+    "REVIEW_TEXT",
+    "TEST_OUTPUT",
     "THREAD",
     "TURN",
     "Story",
     "finished_story",
+    "review_story",
 ]
 
 THREAD = "01a20351-2dc7-72e1-bd36-340553348927"
 TURN = "01a20351-2e20-7f81-811e-17a44f7fb999"
+
+ADA = "01a20352-0000-7000-8000-00000000000a"
 
 ANSWER = """\
 The **sales** table had 3 rows with a missing `region`; they are filled from the postcode now.
@@ -173,6 +180,23 @@ class Story:
         usage = {"total": last, "last": last, "modelContextWindow": 258_400}
         return self.tell("thread/tokenUsage/updated", tokenUsage=usage)
 
+    def delegate(self) -> "Story":
+        """A thread that works for the turn, from its start to its last message."""
+        ids = {"threadId": ADA, "turnId": f"turn-{ADA}"}
+        names = {"agentNickname": "Ada", "agentRole": "explorer"}
+        turn = {"id": ids["turnId"], "status": "inProgress", "startedAt": 1795351982}
+        item = {"type": "agentMessage", "id": "m", "text": "No other plot drops rows."}
+        told: list[tuple[str, dict[str, Any]]] = [
+            ("thread/started", {"thread": {"id": ADA, "parentThreadId": THREAD, **names}}),
+            ("turn/started", {**ids, "turn": turn}),
+            ("item/started", {**ids, "item": {"type": "reasoning", "id": "r"}}),
+            ("item/completed", {**ids, "item": item}),
+            ("turn/completed", {**ids, "turn": {**turn, "status": "completed"}}),
+        ]
+        for method, params in told:
+            self.ops += self.state.apply(method, params)
+        return self
+
     def ask(self, request: PendingRequest = COMMAND_REQUEST) -> "Story":
         self.ops += self.state.ask(request)
         return self
@@ -190,6 +214,43 @@ TEST_OUTPUT = (
 )
 
 
+REVIEW: dict[str, Any] = {
+    "findings": [
+        {
+            "title": "[P1] Keep the leading zeros",
+            "body": "`read_csv` guesses **numbers**, so `01067` becomes 1067.",
+            "confidence_score": 0.9,
+            "priority": 1,
+            "code_location": {
+                "absolute_file_path": "/home/ada/sales/load.py",
+                "line_range": {"start": 3, "end": 5},
+            },
+        },
+        {
+            "title": "Name the encoding",
+            "body": "It differs on Windows.",
+            "confidence_score": 0.455,
+            "priority": 3,
+            "code_location": None,
+        },
+    ],
+    "overall_correctness": "patch is incorrect",
+    "overall_explanation": "The fill is right, but it is fed wrong *postcodes*.",
+    "overall_confidence_score": 0.8,
+}
+REVIEW_TEXT = "The fill is right, but it is fed wrong *postcodes*.\n\nFull review comments:\n\n- …"
+
+
+def review_story(output: dict[str, Any] | None = REVIEW) -> Story:
+    """A review that has ended, and the message that says its result again."""
+    story = Story().begin()
+    story.completed({"type": "enteredReviewMode", "id": "r1", "review": "current changes"})
+    story.command(status="completed", exitCode=0, aggregatedOutput="diff --git a/load.py\n")
+    ended = {"type": "exitedReviewMode", "id": "r2", "review": REVIEW_TEXT, "output": output}
+    story.completed(ended)
+    return story.completed({"type": "agentMessage", "id": "r3", "text": REVIEW_TEXT}).end()
+
+
 def finished_story() -> Story:
     """A turn with one of nearly everything."""
     story = Story().begin().plan("completed", "completed", "completed").think().run_python()
@@ -200,7 +261,7 @@ def finished_story() -> Story:
             "summary": ["**Finding the missing rows**\n\nThe plot…"],
         }
     )
-    story.patch().command().ask().settle("acceptForSession").output(TEST_OUTPUT)
+    story.delegate().patch().command().ask().settle("acceptForSession").output(TEST_OUTPUT)
     done = {"status": "completed", "exitCode": 0, "durationMs": 810}
     story.command(**done, aggregatedOutput=TEST_OUTPUT)
     return story.answer().usage().end()

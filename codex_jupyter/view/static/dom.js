@@ -56,7 +56,17 @@ export function duration(ms) {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/** A time that goes on, in whole seconds. @param {number} ms */
+export function wholeSeconds(ms) {
+  return ms < 1000 ? "0 s" : ms < 10_000 ? `${Math.floor(ms / 1000)} s` : duration(Math.floor(ms / 1000) * 1000);
+}
+
 /** @param {number} count */
 export function tokens(count) {
-  return count < 1000 ? `${count} tokens` : `${(count / 1000).toFixed(count < 9950 ? 1 : 0)}k tokens`;
+  if (count < 1000) {
+    return `${count} tokens`;
+  }
+  return count < 999_500
+    ? `${(count / 1000).toFixed(count < 9950 ? 1 : 0)}k tokens`
+    : `${(count / 1_000_000).toFixed(1)}M tokens`;
 }

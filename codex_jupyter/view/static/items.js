@@ -1,10 +1,12 @@
 // One view per item of a turn: `node`, and `update(item, active, outcome)`. Active means still working;
 // the outcome is what became of the question about this item, if there was one.
 
+import { agentWords } from "./delegate_words.js";
 import { changeRows, counts } from "./diff.js";
 import { copyButton, duration, element, setText } from "./dom.js";
 import { codeBlock, MarkdownView } from "./markdown_view.js";
 import { OutputView } from "./output_view.js";
+import { ReviewResult } from "./review.js";
 import { visible } from "./terminal.js";
 
 const MAX_DIFF = 200_000; // characters of one file's change
@@ -254,8 +256,7 @@ export function quietWords(item) {
     webSearch: `Searched the web: ${item.query ?? ""}`,
     imageView: `Looked at ${item.path ?? "an image"}`,
     enteredReviewMode: "Review started.",
-    exitedReviewMode: "Review finished.",
-    collabAgentToolCall: `Sub-agent: ${item.tool ?? ""} ${item.prompt ?? ""}`.trim(),
+    collabAgentToolCall: item.type === "collabAgentToolCall" ? agentWords(item) : "",
   };
   return visible(words[item.type] ?? `${item.type}${item.status ? ` (${item.status})` : ""}`);
 }
@@ -273,4 +274,5 @@ const VIEWS = {
   dynamicToolCall: ToolCall,
   mcpToolCall: ToolCall,
   fileChange: FileChange,
+  exitedReviewMode: ReviewResult,
 };

@@ -3,6 +3,7 @@
 import { element, setText } from "./dom.js";
 import { changeNodes } from "./items.js";
 import { codeBlock } from "./markdown_view.js";
+import { visible } from "./terminal.js";
 
 const CHOICES = {
   accept: { command: "Run", tool: "Run", patch: "Apply" },
@@ -31,10 +32,18 @@ export class RequestCard {
     const titleId = `cxj-title-${request.requestId}`;
     const title = element("div", { class: "cxj-card-title", id: titleId }, request.title || "A question for you");
     this.controls = element("div", { class: "cxj-buttons" });
+    const asking = request.delegate ? element("div", { class: "cxj-asked-by", id: `${titleId}-by` }) : null;
+    asking?.append("Asked by ", element("strong", null, delegateName(request.delegate)));
     this.node = element(
       "div",
       // keys typed here are for the card, not for the notebook's shortcuts
-      { class: "cxj-card", role: "group", "aria-labelledby": titleId, "data-lm-suppress-shortcuts": "true" },
+      {
+        class: "cxj-card",
+        role: "group",
+        "aria-labelledby": asking ? `${titleId}-by ${titleId}` : titleId,
+        "data-lm-suppress-shortcuts": "true",
+      },
+      asking,
       element("div", { class: "cxj-card-head" }, title, badge(request)),
     );
     this.fill();
@@ -170,6 +179,11 @@ export class RequestCard {
       this.say("");
     }
   }
+}
+
+/** `Ada (explorer)` */
+function delegateName({ name, role }) {
+  return visible(role ? `${name} (${role})` : name);
 }
 
 function badge(request) {

@@ -1,37 +1,21 @@
 // Draws one turn. The server or the kernel owns the state; nothing here outlives the view.
 
+import { DelegateList } from "./delegates.js";
 import { diffChanges } from "./diff.js";
-import { duration, element, setText, tokens } from "./dom.js";
-import { changeNodes, itemView } from "./items.js";
+import { duration, element, setText, tokens, wholeSeconds } from "./dom.js";
+import { ItemList } from "./item_list.js";
+import { changeNodes } from "./items.js";
 import { KernelLink, uniqueId } from "./kernel_link.js";
 import { RequestCard } from "./requests.js";
 import { applyOp, emptyState } from "./turn_state.js";
 
 const HELLO_AGAIN = 2000; // milliseconds between attempts to hear which questions are open
 
-/** The view of one item, told only when something about the item changed. */
-class ItemSlot {
-  constructor(item) {
-    this.type = item.type;
-    this.view = itemView(item);
-    this.node = this.view.node;
-    this.shown = [];
-  }
-
-  show(...now) {
-    if (now.some((value, index) => value !== this.shown[index])) {
-      this.shown = now;
-      this.view.update(...now);
-    }
-  }
-}
-
 class TurnPage {
   constructor(model, el) {
     this.model = model;
     this.link = model.link ?? new KernelLink(model);
     this.viewId = uniqueId();
-    this.views = new Map(); // item id -> view
     this.cards = new Map(); // request id -> card
     this.announced = new Set(); // requests that came live, not from saved state
     this.open = new Set(); // requests the kernel says it waits for
@@ -41,7 +25,7 @@ class TurnPage {
     this.buildFrame(el);
     this.adopt();
     this.hello();
-    this.clock = setInterval(() => this.drawHead(), 1000);
+    this.clock = setInterval(() => this.tick(), 1000);
   }
 
   buildFrame(el) {
@@ -56,7 +40,8 @@ class TurnPage {
     this.head = element("div", { class: "cxj-head" }, this.dot, this.facts, this.stopNote, this.stopButton);
     this.notices = element("div", { class: "cxj-notices" });
     this.plan = element("div", { class: "cxj-plan", hidden: true });
-    this.items = element("div", { class: "cxj-items" });
+    this.delegates = new DelegateList((content) => this.link.ask(content));
+    this.items = new ItemList();
     this.working = element("div", { class: "cxj-working cxj-shimmer", hidden: true }, "Working");
     this.requests = element("div", { class: "cxj-requests", "aria-live": "polite" });
     this.ending = element("div", { class: "cxj-ending" });
@@ -66,7 +51,8 @@ class TurnPage {
       this.head,
       this.notices,
       this.plan,
-      this.items,
+      this.delegates.node,
+      this.items.node,
       this.working,
       this.requests,
       this.ending,
@@ -167,9 +153,15 @@ class TurnPage {
     this.drawHead();
     this.drawNotices();
     this.drawPlan();
+    this.drawDelegates();
     this.drawItems();
     this.drawRequests();
     this.drawEnding();
+  }
+
+  tick() {
+    this.drawHead();
+    this.delegates.tick(Date.now());
   }
 
   drawHead() {
@@ -207,43 +199,15 @@ class TurnPage {
     this.plan.replaceChildren(...(plan ? planNodes(plan) : []));
   }
 
-  drawItems() {
-    const { state } = this;
-    const items = shownItems(state.items);
-    const asked = new Set(
-      state.requests.filter((request) => request.outcome === null).map((request) => request.itemId),
-    );
-    const outcomes = new Map(state.requests.map((request) => [request.itemId, request.outcome]));
-    const ids = new Set(items.map((item) => item.id));
-    for (const [id, view] of this.views) {
-      if (!ids.has(id)) {
-        view.node.remove();
-        this.views.delete(id);
-      }
-    }
-    items.forEach((item, position) => {
-      const view = this.viewOf(item);
-      const isLast = position === items.length - 1;
-      const isActive = this.isRunning && (item.status ? item.status === "inProgress" : isLast);
-      if (this.items.children[position] !== view.node) {
-        this.items.insertBefore(view.node, this.items.children[position] ?? null);
-      }
-      view.show(item, isActive, outcomes.get(item.id)); // in the page by now: only there can it scroll
-      view.node.hidden = asked.has(item.id) && item.status === "inProgress"; // its card shows it
-    });
-    const last = items.at(-1);
-    const isSilent = !last || (last.status ? last.status !== "inProgress" : last.type === "userMessage");
-    this.working.hidden = !(this.isRunning && isSilent && !asked.size);
+  drawDelegates() {
+    const { delegates } = this.state;
+    this.delegates.update(delegates, this.isRunning);
+    this.stopButton.title = delegates.some((row) => row.status === "running") ? "Stop all" : "";
   }
 
-  viewOf(item) {
-    let view = this.views.get(item.id);
-    if (!view || view.type !== item.type) {
-      view?.node.remove();
-      view = new ItemSlot(item);
-      this.views.set(item.id, view);
-    }
-    return view;
+  drawItems() {
+    const isSilent = this.items.update(this.state, this.isRunning);
+    this.working.hidden = !(this.isRunning && isSilent);
   }
 
   drawRequests() {
@@ -351,18 +315,9 @@ class TurnPage {
     cancelAnimationFrame(this.frame);
     this.link.dispose();
     this.cards.forEach((card) => card.dispose());
+    this.delegates.dispose();
     this.root.remove();
   }
-}
-
-/** The items to draw: the prompt stands in the cell above, so the first one is left out. */
-export function shownItems(items) {
-  const prompt = items.findIndex((item) => item.type === "userMessage");
-  return items.filter((item, position) => position !== prompt && !isBlank(item));
-}
-
-function isBlank(item) {
-  return item.type === "agentMessage" && !item.text;
 }
 
 /** The header's line: model, how long, how many tokens, and how it ended. */
@@ -380,10 +335,6 @@ export function headFacts(state, isLost, now, isReconnecting = false) {
   return [state.model ?? "Codex", elapsed, used ? tokens(used) : "", ends[state.status] ?? state.status]
     .filter(Boolean)
     .join(" · ");
-}
-
-function wholeSeconds(ms) {
-  return ms < 1000 ? "0 s" : ms < 10_000 ? `${Math.floor(ms / 1000)} s` : duration(Math.floor(ms / 1000) * 1000);
 }
 
 function usageWords(usage) {

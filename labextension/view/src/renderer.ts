@@ -23,7 +23,10 @@ class SavedTurn {
   readonly link = {
     kernel: null,
     isDirect: false,
-    ask: () => Promise.resolve({ status: 'ok', running: false, open: [] }),
+    ask: ({ action }: { action: string }) =>
+      Promise.resolve(
+        action === 'hello' ? { status: 'ok', running: false, open: [] } : { status: 'gone' }
+      ),
     receive: () => undefined,
     dispose: () => undefined
   };

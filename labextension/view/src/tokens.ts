@@ -21,6 +21,12 @@ export interface PendingRequest {
   readonly choices?: ReadonlyArray<string>;
   readonly changes?: ReadonlyArray<Record<string, unknown>>;
   readonly questions?: ReadonlyArray<Record<string, unknown>>;
+  /** The delegate that asks, unless it is the turn itself. */
+  readonly delegate?: {
+    readonly threadId: string;
+    readonly name: string;
+    readonly role: string | null;
+  };
 }
 
 /** What a person decided or answered. */

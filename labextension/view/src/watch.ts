@@ -6,7 +6,10 @@ type Listener = (...args: any[]) => void;
 
 /** What a page asks of a turn, in the words of `turn_view.js`. */
 interface PageRequest {
-  action: 'hello' | 'decide' | 'answer' | 'interrupt';
+  action: 'hello' | 'decide' | 'answer' | 'interrupt' | 'delegate';
+  /** Of a delegate, where the request is about one. */
+  threadId?: string;
+  turnId?: string;
   requestId?: string;
   decision?: string;
   digest?: string | null;
@@ -72,8 +75,7 @@ export class ServerTurn {
     const round = ++this._round;
     let seen: WatchResult;
     try {
-      const where = { threadId: this.threadId, turnId: this.turnId };
-      seen = (await this._line.call('turn/watch', where)) as unknown as WatchResult;
+      seen = (await this._line.call('turn/watch', this._where)) as unknown as WatchResult;
     } catch {
       return; // the line was lost: it begins anew when it is back
     }
@@ -127,9 +129,15 @@ export class ServerTurn {
         case 'hello':
           return { status: 'ok', running: this._isRunning, open: [...this._open] };
         case 'interrupt': {
-          const where = { threadId: this.threadId, turnId: this.turnId };
+          const { threadId, turnId } = content;
+          const where = threadId ? { threadId, turnId } : this._where;
           await this._line.call('turn/interrupt', where);
           return { status: 'ok' };
+        }
+        case 'delegate': {
+          const where = { threadId: content.threadId, turnId: content.turnId };
+          const { snapshot } = await this._line.call('turn/snapshot', where);
+          return snapshot ? { status: 'ok', snapshot } : { status: 'gone' };
         }
         default: {
           const { requestId = '', decision, digest, answers } = content;
@@ -140,6 +148,10 @@ export class ServerTurn {
     } catch (error) {
       return { status: 'error', message: error instanceof Error ? error.message : String(error) };
     }
+  }
+
+  private get _where(): { threadId: string; turnId: string } {
+    return { threadId: this.threadId, turnId: this.turnId };
   }
 
   private _noteEnd(status: string): void {

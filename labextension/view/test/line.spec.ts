@@ -179,6 +179,34 @@ test('changes reach the drawing code, and the end is told', async () => {
   });
 });
 
+test('a delegate is looked at, and stopped, by its own ids; the turn by its own', async () => {
+  server.replies['turn/watch'] = () => ({
+    known: true,
+    snapshot: snapshot(),
+    seq: 0,
+    running: true,
+    open: []
+  });
+  const seen = snapshot({ threadId: 'child', turnId: 'c1' });
+  server.replies['turn/snapshot'] = ({ turnId }) => ({ snapshot: turnId === 'c1' ? seen : null });
+  await opened();
+  const watch = line.watch('t', 'u');
+  await watch.known;
+  const ask = (content: object) => (watch.model as any).link.ask(content);
+  const child = { threadId: 'child', turnId: 'c1' };
+  expect(await ask({ action: 'delegate', ...child })).toEqual({ status: 'ok', snapshot: seen });
+  expect(server.asked.at(-1)).toEqual({ method: 'turn/snapshot', params: child });
+  const gone = { action: 'delegate', threadId: 'child', turnId: 'c2' };
+  expect(await ask(gone)).toEqual({ status: 'gone' });
+  expect(await ask({ action: 'interrupt', ...child })).toEqual({ status: 'ok' });
+  expect(server.asked.at(-1)).toEqual({ method: 'turn/interrupt', params: child });
+  expect(await ask({ action: 'interrupt', turnId: 'u' })).toEqual({ status: 'ok' });
+  expect(server.asked.at(-1)?.params).toEqual({ threadId: 't', turnId: 'u' });
+  server.replies['turn/snapshot'] = () => 'no thread child';
+  const refused = await ask({ action: 'delegate', ...child });
+  expect(refused).toEqual({ status: 'error', message: 'no thread child' });
+});
+
 test('a server without the extension is told from one that went away', async () => {
   await server.stop();
   line = new ServerLine(server.open);

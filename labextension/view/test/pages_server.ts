@@ -108,6 +108,7 @@ export function snapshot(more: Params = {}): Params {
     model: 'offline',
     sandbox: 'not sandboxed',
     items: [],
+    delegates: [],
     plan: null,
     diff: null,
     requests: [],

@@ -61,6 +61,28 @@ test('a finished turn is drawn as it was saved, and nobody is asked', async () =
   expect(buttons()).toEqual([]);
 });
 
+test('a delegate of a saved turn unfolds to what it said, and nobody is asked', async () => {
+  const row = {
+    threadId: 'child',
+    turnId: 'c1',
+    parentThreadId: 't',
+    name: 'Ada',
+    role: 'explorer',
+    task: 'Look.',
+    status: 'completed',
+    activity: null,
+    message: 'Found **it**.',
+    tokens: 1200,
+    startedAtMs: null,
+    durationMs: 3400
+  };
+  await show(snapshot({ status: 'completed', delegates: [row] }));
+  await until(() => text().includes('1 of 1 done'), 'the row is drawn');
+  renderer.node.querySelector<HTMLButtonElement>('.cxj-who')!.click();
+  await until(() => text().includes('Look.Found it.'), 'it is unfolded');
+  expect(server.count('turn/snapshot')).toBe(0);
+});
+
 test('saved data alone never makes a button, whatever it claims', async () => {
   server.replies['turn/watch'] = () => ({ known: false, snapshot: null, seq: 0, open: [] });
   await show(waits({ requests: [REQUEST] }));
