@@ -65,7 +65,7 @@ class ThreadManager:
         store: Threads on disk.
         publish: Takes every event of every thread, in order; must not block.
         is_heard: Tells whether somebody listens to a thread, which keeps it loaded.
-        inherit: Lets whoever listens to one thread listen to another one, new below it.
+        take_in: Hears of each thread that is loaded below another one, before its first event.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ThreadManager:
         store: ThreadStore,
         publish: Callable[[Event], None],
         is_heard: Callable[[ThreadId], bool] = lambda _: False,
-        inherit: Callable[[ThreadId, ThreadId], None] = lambda _parent, _child: None,
+        take_in: Callable[[ThreadId, Lineage], None] = lambda _thread_id, _lineage: None,
     ) -> None:
         self.settings = settings
         self._store = store
@@ -82,7 +82,7 @@ class ThreadManager:
         self._sessions: dict[ThreadId, Session] = {}
         self._busy: dict[ThreadId, _Busy] = {}
         self._is_heard = is_heard
-        self._inherit = inherit
+        self._take_in = take_in
         self._leaving = CancelToken()
         self._builder = SessionBuilder(settings, store, self.clients, self, publish, is_heard)
         self.created = CreatedThreads()
@@ -434,6 +434,6 @@ class ThreadManager:
         self._sessions[session.thread_id] = session
         self._tasks.start_soon(session.run)
         if session.lineage is not None and session.lineage.shown_in is None:
-            self._inherit(session.lineage.parent.thread_id, session.thread_id)
+            self._take_in(session.thread_id, session.lineage)
             self.announce(session)
         return session

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 
+from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
@@ -12,7 +13,7 @@ from codex_jupyter.errors import CodexError, NoActiveTurnError, ThreadNotFoundEr
 from codex_jupyter.flow.requests import Outcome
 from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.model.client import warm as warm_http
-from codex_jupyter.protocol.events import Event, TurnCompleted
+from codex_jupyter.protocol.events import Event, ThreadClosed, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.delegate_handlers import DelegateHandlers
@@ -48,6 +49,9 @@ class Engine:
     def __init__(self, settings: Settings, *, watchable: bool) -> None:
         self._settings = settings
         self.kernels = KernelTurns()
+        self._lineages: dict[ThreadId, Lineage] = {}
+        """Of the threads below others, until each has said that it is closed."""
+
         self.watches = TurnWatches(self._describe, self._turns_above) if watchable else None
         self.subscriptions = Subscriptions(
             self._settle, self.kernels, self.watches.publish if self.watches else None
@@ -58,7 +62,7 @@ class Engine:
             store,
             self._publish,
             self.subscriptions.is_heard,
-            self.subscriptions.inherit,
+            self._take_in,
         )
         moves = ThreadMoves(self.threads, store, self._publish)
         reader = ThreadReader(self.threads, store)
@@ -145,10 +149,15 @@ class Engine:
         self.subscriptions.publish(event)
         if isinstance(event.msg, TurnCompleted) and event.turn_id is not None:
             self.kernels.end((event.thread_id, event.turn_id))
+        elif isinstance(event.msg, ThreadClosed):
+            self._lineages.pop(event.thread_id, None)
+
+    def _take_in(self, thread_id: ThreadId, lineage: Lineage) -> None:
+        self._lineages[thread_id] = lineage
+        self.subscriptions.inherit(lineage.parent.thread_id, thread_id)
 
     def _turns_above(self, thread_id: ThreadId) -> Iterator[TurnKey]:
-        session = self.threads.find(thread_id)
-        lineage = session.lineage if session is not None else None
+        lineage = self._lineages.get(thread_id)
         for above in lineage.ancestors() if lineage is not None else ():
             if above.active is not None:
                 yield above.thread_id, above.active.turn_id

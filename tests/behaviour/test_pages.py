@@ -305,3 +305,44 @@ async def test_a_kernel_says_which_code_holds_it(house: House) -> None:
         )
     )
     assert {"op": "hold", "code": "while True: …"} in told["params"]["ops"]
+
+
+async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house: House) -> None:
+    house.lab.fake.by_prompt({"one": [touch("one")], "two": [touch("two")]})
+    thread_id = await house.kernel.start_thread(house.lab.workspace)
+    tasks = [{"input": [{"type": "text", "text": name}]} for name in ("one", "two")]
+    asked = {"threadId": thread_id, "tasks": tasks}
+    started = await house.kernel.ask("delegate/start", asked)
+    host, turn_id = started["thread"]["id"], started["turn"]["id"]
+    place = {"threadId": host, "turnId": turn_id}
+    for number in (1, 2):
+        await house.page.until(
+            lambda _, n=number: len(house.page.notices("serverRequest/opened")) >= n
+        )
+    watched = await house.page.ask("turn/watch", place)
+    state = watched["snapshot"]
+    assert len(watched["open"]) == 2
+    assert {r["delegate"]["name"] for r in state["requests"]} == {"#1", "#2"}
+    assert [row["status"] for row in state["delegates"]] == ["running", "running"]
+    listed = await house.page.ask("serverRequest/list", {})
+    assert len(listed["data"]) == 2, "each once, though two turns show it"
+
+    await house.kernel.ask("turn/interrupt", place)
+    await house.kernel.turn_end(turn_id)
+    await house.page.until(
+        lambda m: (
+            m.get("method") == "turn/ops"
+            and m["params"]["turnId"] == turn_id
+            and any(op["op"] == "status" for op in m["params"]["ops"])
+        )
+    )
+    for told in house.page.notices("turn/ops"):
+        for op in told["ops"] if told["turnId"] == turn_id else ():
+            fold(state, op)
+    assert [row["status"] for row in state["delegates"]] == ["interrupted", "interrupted"]
+    assert all(request["outcome"] is not None for request in state["requests"])
+    child = {key: started["tasks"][0][key] for key in ("threadId", "turnId")}
+    seen = await house.page.ask("turn/snapshot", child)
+    assert seen["snapshot"]["status"] == "interrupted"
+    unknown = {"threadId": child["threadId"], "turnId": turn_id}
+    assert await house.page.ask("turn/snapshot", unknown) == {"snapshot": None}

@@ -16,6 +16,13 @@ const CHOICES = {
   cancel: { command: "Stop the turn", tool: "Stop the turn", patch: "Stop the turn" },
 };
 
+/** A delegate is stopped alone: its parent's turn goes on. */
+function labelOf(choice, { kind, delegate }) {
+  return choice === "cancel" && delegate
+    ? `Stop ${visible(delegate.name)}`
+    : (CHOICES[choice][kind] ?? CHOICES[choice].command);
+}
+
 /**
  * A card for one request.
  * @param {Record<string, any>} request
@@ -100,7 +107,7 @@ export class RequestCard {
     }
     const choices = request.choices ?? Object.keys(CHOICES);
     for (const choice of Object.keys(CHOICES).filter((name) => choices.includes(name))) {
-      const label = CHOICES[choice][request.kind] ?? CHOICES[choice].command;
+      const label = labelOf(choice, request);
       const decide = (event) => this.submit(event.currentTarget, { action: "decide", decision: choice });
       const kind = `cxj-button cxj-choice-${choice}`;
       const needsReading = choice.startsWith("accept");
