@@ -19,11 +19,13 @@ if TYPE_CHECKING:
         unload_ipython_extension,
     )
     from codex_jupyter.notebook.outcome import TurnFailedError, TurnInterrupted, TurnResult
+    from codex_jupyter.notebook.servers import Server, connect
     from codex_jupyter.notebook.threads import Thread, TurnEvent, start, thread
     from codex_jupyter.notebook.turn_handle import TurnHandle
 
 __all__ = [
     "CodexError",
+    "Server",
     "Thread",
     "TurnEvent",
     "TurnFailedError",
@@ -31,6 +33,7 @@ __all__ = [
     "TurnInterrupted",
     "TurnResult",
     "__version__",
+    "connect",
     "load_ipython_extension",
     "start",
     "thread",
@@ -39,12 +42,14 @@ __all__ = [
 
 _HOMES = {
     "CodexError": "errors",
+    "Server": "notebook.servers",
     "Thread": "notebook.threads",
     "TurnEvent": "notebook.threads",
     "TurnFailedError": "notebook.outcome",
     "TurnHandle": "notebook.turn_handle",
     "TurnInterrupted": "notebook.outcome",
     "TurnResult": "notebook.outcome",
+    "connect": "notebook.servers",
     "load_ipython_extension": "notebook.magics",
     "start": "notebook.threads",
     "thread": "notebook.threads",

@@ -98,6 +98,9 @@ class TurnHandle:
         self.note_ran: Callable[[], object] = _nothing
         """Called once the kernel code of the turn runs here, or has run again to its end."""
 
+        self.server_turn_id = turn_id
+        """The server's id of the turn, where the server did not take ours."""
+
         self._rerun = rerun or Rerun()
         self._core = core
         self._display = display
@@ -153,6 +156,7 @@ class TurnHandle:
             try:
                 async with client.turn(self.thread_id, params) as stream:
                     self.note_ran()
+                    self._follow_id(stream.turn_id)
                     async for method, told in stream:
                         self._take(method, told)
             except RemoteError as refusal:
@@ -173,6 +177,14 @@ class TurnHandle:
         # Stopped before it began: the server has no such turn, and nobody else will say its end.
         ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
         self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
+
+    def _follow_id(self, turn_id: str) -> None:
+        """Go by the id that the server gave the turn, if it is another one than ours."""
+        if turn_id != self.server_turn_id:
+            self.server_turn_id = turn_id
+            self.state.follow(turn_id)
+            if self._stop.presses:  # what was asked before was asked of no turn
+                self._core.post(self.interrupt_server)
 
     async def _follow(self, client: "CodexClient") -> None:
         """Take what a turn says that was started before, here or elsewhere."""
@@ -283,6 +295,9 @@ class TurnHandle:
 
     def _take(self, method: str, params: Json) -> None:
         self._display.push(self.state.apply(method, params))
+        if method == "turn/started" and self._stop.presses:
+            # The original takes no interrupt between its answer to turn/start and this.
+            self._core.post(self.interrupt_server)
         if method == "turn/completed" and self.bench.running is not None and not self._stop.presses:
             self._pressed()  # a page or the server stopped it, and its code still runs here
         if self.on_event is not None:
@@ -346,7 +361,7 @@ class TurnHandle:
         """Ask the server to stop the turn; on the core's loop."""
         # Else it has ended by itself, or never began; either way nothing is left to stop.
         with suppress(RemoteError, PeerClosedError):
-            asked = {"threadId": self.thread_id, "turnId": self.turn_id}
+            asked = {"threadId": self.thread_id, "turnId": self.server_turn_id}
             await client.call("turn/interrupt", asked)
 
     def _fail(self, problem: BaseException) -> None:

@@ -89,7 +89,7 @@ async def chatting(lab: Lab) -> AsyncGenerator[tuple[Any, Persona]]:
 
 async def until(is_true: Any) -> None:
     with anyio.fail_after(LIMIT):
-        while not is_true():  # noqa: ASYNC110 - their client tells nobody
+        while not is_true():
             await anyio.sleep(0.01)
 
 
