@@ -44,6 +44,18 @@ NOT_INSTALLED = pytest.param(
 PROGRAMS = ["ours", *(installed() or [NOT_INSTALLED])]
 
 
+# Each test starts its program anew, and has a first turn there.
+_CLEAN = """
+from codex_jupyter.notebook.runtime import get_runtime as _get
+for _other in _get().connected.values():
+    _other.close()
+_get().connected.clear()
+%codex server off
+_magics = get_ipython().magics_manager.registry["CodexMagics"]
+_magics._threads.clear()
+"""
+
+
 @dataclass(slots=True)
 class Other:
     """A server to talk to, and where its commands run."""
@@ -77,12 +89,7 @@ def other(request: pytest.FixtureRequest, kernel: Kernel, model: Model) -> Itera
             (home / "work").mkdir()
             argv = ["env", f"HOME={home}", f"CODEX_HOME={home}", request.param, "app-server"]
             yield Other(shlex.join(argv), is_ours=False, folder=home / "work")
-    # Each test starts the program anew.
-    kernel.execute(
-        "from codex_jupyter.notebook.runtime import get_runtime as _get\n"
-        "for _other in _get().connected.values():\n    _other.close()"
-    )
-    kernel.execute("%codex server off")
+    kernel.execute(_CLEAN)
 
 
 def run_python(code: str, call_id: str = "c1") -> Answer:
