@@ -140,9 +140,10 @@ async def open_by_command(
     async with open_command(argv) as program:
         try:
             async with as_client.open(program.streams, answer=answer) as client:
+                client.explain = program.why_ended
                 yield client
-        except PeerClosedError:
-            raise PeerClosedError(program.why_ended) from None
+        except PeerClosedError as error:
+            raise PeerClosedError(await program.why_ended(str(error))) from None
 
 
 class CoreThread:

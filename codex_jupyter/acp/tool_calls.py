@@ -65,16 +65,13 @@ def text_content(text: str) -> Json:
     return {"type": "content", "content": {"type": "text", "text": text}}
 
 
-def command_output(output: str, limit: int = MAX_SHOWN) -> list[Json]:
+def command_output(output: str) -> list[Json]:
     """Return what a command printed as content; of a longer output the middle is left out."""
     if not output:
         return []
-    if limit == TAIL_CHARS:
-        shown = output[-limit:]
-    elif len(output) > limit:
-        shown = f"{output[: limit // 2]}\n[…]\n{output[-limit // 2 :]}"
-    else:
-        shown = output
+    shown, half = output, MAX_SHOWN // 2
+    if len(output) > MAX_SHOWN:
+        shown = f"{output[:half]}\n[… {len(output) - 2 * half} characters …]\n{output[-half:]}"
     fences = [len(found[0]) for found in _FENCE.finditer(shown)]
     fence = "`" * max([3, *(length + 1 for length in fences)])
     return [text_content(f"{fence}console\n{shown.rstrip()}\n{fence}")]

@@ -71,7 +71,7 @@ class TurnUpdates:
         item_id = params["itemId"]
         tail = (self._tails.get(item_id, "") + params["delta"])[-TAIL_CHARS:]
         self._tails[item_id] = tail
-        content = command_output(tail, TAIL_CHARS)
+        content = command_output(tail)
         update = {"sessionUpdate": "tool_call_update", "toolCallId": item_id}
         return [{**update, "status": "in_progress", "content": content}] if content else []
 

@@ -1,6 +1,7 @@
 """A server that is a program: started, spoken to over its pipes, ended with the connection."""
 
 import os
+import select
 import shlex
 import subprocess
 from collections.abc import AsyncGenerator, Sequence
@@ -22,6 +23,8 @@ _TAIL_BYTES: Final = 2_000
 """Of what the program writes to standard error; the last of it tells why it ended."""
 
 _READ_BYTES: Final = 65_536
+_LAST_READS: Final = 16
+"""A pipe holds less; more comes from what the program has left behind."""
 
 
 class Program:
@@ -34,30 +37,35 @@ class Program:
     def __init__(self, argv: Sequence[str], process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None  # noqa: S101 - `open_command` asks for three pipes
         assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        self._errors = process.stderr
+        self._error_fd = self._errors.fileno()
         self.streams = StdioStreams(process.stdout.fileno(), process.stdin.fileno())
         self._argv = argv
         self._process = process
         self._tail = b""
+        self._has_said_all = anyio.Event()
 
-    @property
-    def why_ended(self) -> str:
-        """What can be said of its end, in one sentence."""
+    async def why_ended(self, otherwise: str) -> str:
+        """Return what can be said of its end, in one sentence; waits for the end a moment.
+
+        Args:
+            otherwise: What there is to say if it has not ended.
+        """
+        with anyio.move_on_after(END_LIMIT):
+            await self._has_said_all.wait()
+            await anyio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
         status = self._process.poll()
-        how = "closed the connection" if status is None else f"ended with status {status}"
+        how = otherwise if status is None else f"ended with status {status}"
         lines = self._tail.decode(errors="replace").strip().splitlines()
         said = f": {' '.join(lines[-3:])}" if lines else ""
-        return f"`{shlex.join(self._argv)}` {how}{said}"
+        return f"`{shlex.join(self._argv)}`: {how}{said}"
 
     async def follow_errors(self) -> None:
         """Keep the tail of standard error, so that its pipe never fills; ends with it."""
-        assert self._process.stderr is not None  # noqa: S101 - as above
-        fd = self._process.stderr.fileno()
-        while True:
-            await anyio.wait_readable(fd)
-            chunk = os.read(fd, _READ_BYTES)
-            if not chunk:
-                return
-            self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+        while not self._has_said_all.is_set():
+            await anyio.wait_readable(self._error_fd)
+            self._read_errors()
 
     async def end(self) -> None:
         """Close its input and wait; kill what does not end."""
@@ -69,8 +77,23 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
             await anyio.to_thread.run_sync(self._process.wait)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        waiting = select.poll()
+        waiting.register(self._error_fd, select.POLLIN)
+        for _ in range(_LAST_READS):
+            if self._has_said_all.is_set() or not waiting.poll(0):
+                break
+            self._read_errors()
+        self._has_said_all.set()  # what it started may hold the pipe open
+
+    def close(self) -> None:
+        """Give the last descriptor back; `follow_errors` has ended by then."""
+        self._errors.close()
+
+    def _read_errors(self) -> None:
+        chunk = os.read(self._error_fd, _READ_BYTES)
+        if not chunk:
+            self._has_said_all.set()
+        self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
 
 
 @asynccontextmanager
@@ -84,15 +107,19 @@ async def open_command(argv: Sequence[str]) -> AsyncGenerator[Program]:
     """
     program = Program(argv, _start(argv))
     failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(program.follow_errors)
-        try:
-            yield program
-        except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
-            failure = error
-        with anyio.CancelScope(shield=True):
-            await program.end()
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(program.follow_errors)
+            try:
+                yield program
+            except Exception as error:  # noqa: BLE001 - kept out of the group, which would wrap it
+                failure = error
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await program.end()
+            tasks.cancel_scope.cancel()
+    finally:
+        program.close()
     if failure is not None:
         raise failure
 

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,11 +37,9 @@ class Persona:
     """What their client asks of a persona."""
 
     def __init__(self, folder: Path) -> None:
-        from jupyterlab_chat.ychat import YChat
-
         self.id = "codex"
         self.log = logging.getLogger("persona")
-        self.chat: Any = YChat()
+        self.chat: Any = import_module("jupyterlab_chat.ychat").YChat()
         self.parent = SimpleNamespace(root_dir=str(folder))
         self.folder = folder
         self.context: Any = None

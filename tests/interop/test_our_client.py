@@ -5,6 +5,7 @@ As a program our own server is treated like any other, so that every story runs 
 
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -327,12 +328,10 @@ def test_a_server_that_dies_ends_its_turn_and_is_started_again(
     model.will(say("half a sentence", deltas=2).hang(after=4))
     run = kernel.submit(f"{other.cell}\nGo.", allow_stdin=True)
     kernel.wait_until(lambda: kernel.ops("append"))
-    kernel.ask({"action": "nothing"})
     pids = f"import psutil; [p.kill() for p in psutil.Process({kernel.core_pid}).children()]"
-    import subprocess
-
     subprocess.run([sys.executable, "-c", pids], check=True)
     kernel.wait(run)
-    assert run.ename == "PeerClosedError"
+    assert (run.ename, len(run.traceback)) == ("PeerClosedError", 1)
+    assert "ended with status -9" in run.evalue
     model.will(say("Back"))
     assert kernel.execute(f"{other.cell}\nAgain.").traceback == []
