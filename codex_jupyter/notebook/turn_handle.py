@@ -183,8 +183,6 @@ class TurnHandle:
         if turn_id != self.server_turn_id:
             self.server_turn_id = turn_id
             self.state.follow(turn_id)
-            if self._stop.presses:  # what was asked before was asked of no turn
-                self._core.post(self.interrupt_server)
 
     async def _follow(self, client: "CodexClient") -> None:
         """Take what a turn says that was started before, here or elsewhere."""
@@ -296,7 +294,8 @@ class TurnHandle:
     def _take(self, method: str, params: Json) -> None:
         self._display.push(self.state.apply(method, params))
         if method == "turn/started" and self._stop.presses:
-            # The original takes no interrupt between its answer to turn/start and this.
+            # A server that gives the id itself knew of no such turn; the original takes no
+            # interrupt before this either.
             self._core.post(self.interrupt_server)
         if method == "turn/completed" and self.bench.running is not None and not self._stop.presses:
             self._pressed()  # a page or the server stopped it, and its code still runs here

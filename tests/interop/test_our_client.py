@@ -245,12 +245,13 @@ def test_a_stop_takes_the_question_about_code_back(
     kernel.interrupt()
     kernel.wait(run)
     assert run.ename == "TurnInterrupted"
-
-    def is_gone() -> bool:
-        content = {"action": "decide", "requestId": asked["requestId"], "decision": "accept"}
-        return kernel.ask({**content, "digest": asked.get("digest")})["status"] == "gone"
-
-    kernel.wait_until(is_gone)
+    desks = (
+        "from codex_jupyter.notebook.runtime import get_runtime as _get\n"
+        "[other._desk._open for other in _get().connected.values()]"
+    )
+    kernel.wait_until(lambda: kernel.execute(desks).result == "[{}]")
+    content = {"action": "decide", "requestId": asked["requestId"], "decision": "accept"}
+    assert kernel.ask({**content, "digest": asked.get("digest")})["status"] == "gone"
     assert kernel.execute("secret").result == "41"
 
 
