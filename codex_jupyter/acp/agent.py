@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from codex_jupyter._version import __version__
 from codex_jupyter.acp.session import Front, Session
+from codex_jupyter.acp.updates import sendable
 from codex_jupyter.client.aio import CodexClient
 from codex_jupyter.embedding import open_in_process
 from codex_jupyter.errors import CodexError, RemoteError, UsageError
@@ -170,15 +171,15 @@ class CodexAgent:
                 session.withdraw(str(params["requestId"]))
 
     async def _tell(self, session_id: str, update: Json) -> None:
-        told = _UPDATES.validate_python({"sessionId": session_id, "update": update})
+        told = _UPDATES.validate_python({"sessionId": session_id, "update": sendable(update)})
         await self._peer.session_update(session_id=session_id, update=told.update)
 
     async def _ask(self, session_id: str, tool_call: Json, options: list[Json]) -> Json:
         try:
             answer = await self._peer.request_permission(
                 session_id=session_id,
-                tool_call=schema.ToolCallUpdate.model_validate(tool_call),
-                options=[schema.PermissionOption.model_validate(option) for option in options],
+                tool_call=schema.ToolCallUpdate.model_validate(sendable(tool_call)),
+                options=[schema.PermissionOption.model_validate(o) for o in sendable(options)],
             )
         except acp.RequestError as error:
             raise RemoteError(error.code, str(error), error.data) from None

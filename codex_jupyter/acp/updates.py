@@ -4,11 +4,11 @@ Updates are dicts as they go on the wire; `agent` is the one file that knows the
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from codex_jupyter.acp.tool_calls import TAIL_CHARS, command_output, is_tool, tool_call
 
-__all__ = ["TurnUpdates", "replayed", "thought"]
+__all__ = ["TurnUpdates", "replayed", "sendable", "thought"]
 
 Json = dict[str, Any]
 
@@ -100,6 +100,20 @@ def replayed(turns: Iterable[Json], cwd: str) -> list[Json]:
             else _item_updates(item)
         )
     ]
+
+
+def sendable(value: Any) -> Any:
+    """Copy JSON, without the halves of surrogate pairs: strict parsers refuse a line with one."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        case dict():
+            members = cast("Json", value)
+            return {key: sendable(member) for key, member in members.items()}
+        case list():
+            return [sendable(entry) for entry in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def thought(text: str) -> Json:

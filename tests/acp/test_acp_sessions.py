@@ -51,14 +51,18 @@ async def test_a_session_is_loaded_in_a_new_process(lab: Lab) -> None:
     assert "third wish" in heard
 
 
-async def test_a_process_that_ends_ends_its_turn(lab: Lab) -> None:
+@pytest.mark.parametrize("way", ["SIGTERM", "end of input"])
+async def test_a_process_that_ends_ends_its_turn(lab: Lab, way: str) -> None:
     lab.fake.add(say("half a sentence", deltas=2).hang(after=3))
     async with editing(lab.home) as editor:
         session = await editor.begin(lab.workspace)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_prompt_until_the_end, editor, session.session_id)
             await editor.until(lambda: said(editor.updates(session.session_id)))
-            editor.process.send_signal(signal.SIGTERM)
+            if way == "SIGTERM":
+                editor.process.send_signal(signal.SIGTERM)
+            else:
+                editor.process.stdin.close()
             with anyio.fail_after(START_LIMIT):
                 assert await editor.process.wait() == 0
             tasks.cancel_scope.cancel()

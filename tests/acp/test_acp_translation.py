@@ -8,7 +8,7 @@ from codex_jupyter.acp.modes import mode_of, mode_state, settings_of
 from codex_jupyter.acp.permissions import permissions_for, read_approval, read_choices
 from codex_jupyter.acp.prompts import user_input
 from codex_jupyter.acp.tool_calls import MAX_SHOWN, TAIL_CHARS, command_output, tool_call
-from codex_jupyter.acp.updates import TurnUpdates, replayed
+from codex_jupyter.acp.updates import TurnUpdates, replayed, sendable
 from codex_jupyter.errors import UsageError
 
 Json = dict[str, Any]
@@ -116,6 +116,11 @@ def test_the_context_is_told_only_with_its_size() -> None:
     usage = {"last": last, "modelContextWindow": 10}
     (told,) = updates.take(method, {**IDS, "tokenUsage": usage})
     assert (told["used"], told["size"]) == (7, 10)
+
+
+def test_half_a_surrogate_pair_goes_into_no_line() -> None:
+    told = sendable({"a": ["x\ud800y", 1, None], "b": {"c": "ü"}})
+    assert told == {"a": ["x?y", 1, None], "b": {"c": "ü"}}
 
 
 def test_unknown_notifications_and_items_tell_nothing() -> None:
