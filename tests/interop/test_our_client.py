@@ -24,15 +24,26 @@ from tests.notebook.conftest import (
     core,
     embedded_pool,
     fake_for_kernels,
+    jupyter_server,
     kernel,
     kernel_name,
     model,
+    served_pool,
 )
 from tests.notebook.kernel_driver import TURN_MIME, Kernel
 
-__all__ = ["core", "embedded_pool", "fake_for_kernels", "kernel", "kernel_name", "model"]
+__all__ = [
+    "core",
+    "embedded_pool",
+    "fake_for_kernels",
+    "jupyter_server",
+    "kernel",
+    "kernel_name",
+    "model",
+    "served_pool",
+]
 
-pytestmark = [pytest.mark.notebook, EMBEDDED]
+pytestmark = pytest.mark.notebook
 
 Json = dict[str, Any]
 NOT_INSTALLED = pytest.param(
@@ -128,6 +139,7 @@ def test_cells_talk_to_one_thread_at_the_server(kernel: Kernel, model: Model, ot
     assert kernel.turn()["threadId"] != one["threadId"]
 
 
+@EMBEDDED
 def test_the_turn_goes_by_the_id_that_the_server_gave_it(
     kernel: Kernel, model: Model, other: Other
 ) -> None:
@@ -168,6 +180,7 @@ def test_an_approval_is_asked_in_the_page(
     assert (other.folder / "made").exists() == (decision == "accept")
 
 
+@EMBEDDED
 def test_a_stop_ends_the_turn_there(kernel: Kernel, model: Model, other: Other) -> None:
     model.will(say("half a sentence", deltas=2).hang(after=4))
     run = kernel.submit(f"{other.cell}\nGo.", allow_stdin=True)
@@ -180,6 +193,7 @@ def test_a_stop_ends_the_turn_there(kernel: Kernel, model: Model, other: Other) 
     assert kernel.execute(f"{other.cell}\nAgain.").traceback == []
 
 
+@EMBEDDED
 def test_a_stop_that_comes_before_the_id_is_known_counts(
     kernel: Kernel, model: Model, other: Other
 ) -> None:
@@ -221,6 +235,7 @@ def test_kernel_code_asks_and_runs_here(kernel: Kernel, model: Model, other: Oth
     assert len(kernel.ops("ask")) == 1
 
 
+@EMBEDDED
 def test_kernel_code_that_is_declined_does_not_run(
     kernel: Kernel, model: Model, other: Other
 ) -> None:
@@ -234,6 +249,7 @@ def test_kernel_code_that_is_declined_does_not_run(
     assert "rejected by user" in json.dumps(model.requests[1]["input"])
 
 
+@EMBEDDED
 def test_a_stop_takes_the_question_about_code_back(
     kernel: Kernel, model: Model, other: Other
 ) -> None:
@@ -255,6 +271,7 @@ def test_a_stop_takes_the_question_about_code_back(
     assert kernel.execute("secret").result == "41"
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("sandbox", "value"), [("workspace-write", "41"), ("danger-full-access", "42")]
 )
@@ -269,14 +286,41 @@ def test_under_never_code_runs_only_with_full_access(
     assert kernel.ops("ask") == []
 
 
+@EMBEDDED
 def test_nobody_to_ask_stops_the_turn(kernel: Kernel, model: Model, other: Other) -> None:
     model.will(run_python("secret = 1"))
     cell = f"{other.cell} --approval on-request --sandbox workspace-write\nGo."
     run = kernel.execute(cell)
     assert run.ename == "NobodyToAskError"
     model.will(run_python("secret = 1"), say("Too bad"))
+    kernel.execute(f"%codex server {other.command}")
     kernel.execute("%codex headless deny")
-    assert kernel.execute(f"{other.cell}\nGo.").traceback == []
+    assert kernel.execute("%%codex\nGo.").traceback == []
+    assert "rejected by user" in json.dumps(model.requests[2]["input"])
+
+
+@EMBEDDED
+def test_a_callback_decides_in_python(kernel: Kernel, model: Model, other: Other) -> None:
+    model.will(other.run("touch made", "c1"), run_python("secret = 7", "c2"), say("Ok"))
+    run = kernel.execute(
+        f"""
+import codex_jupyter
+secret, asked = 0, []
+def careful(request):
+    asked.append(request["kind"])
+    return "accept" if request["kind"] == "tool" else "decline"
+with codex_jupyter.connect({other.command!r}) as server:
+    settings = dict(approval="untrusted", sandbox="workspace-write", cwd={str(other.folder)!r})
+    result = server.run("Go.", on_approval=careful, **settings)
+print(asked, secret, result.text)
+"""
+    )
+    assert run.traceback == []
+    assert run.stdout.splitlines()[-1] == "['command', 'tool'] 7 Ok"
+    assert not (other.folder / "made").exists()
+    # Leaving the block has ended the program.
+    left = kernel.execute("import psutil; len(psutil.Process().children())")
+    assert left.result == "0"
 
 
 def test_the_line_magic_chooses_the_server_of_the_notebook(
@@ -304,6 +348,7 @@ def test_the_line_magic_chooses_the_server_of_the_notebook(
     assert "app-server" not in kernel.execute("%codex status").stdout
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
@@ -323,6 +368,7 @@ def test_a_program_that_is_no_server_is_told_with_its_words(
     assert "own core" in kernel.execute("%codex server").stdout
 
 
+@EMBEDDED
 def test_a_server_that_dies_ends_its_turn_and_is_started_again(
     kernel: Kernel, model: Model, other: Other
 ) -> None:
