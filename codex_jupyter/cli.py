@@ -91,7 +91,13 @@ def _acp(overrides: Sequence[str]) -> int:
 
     from codex_jupyter.acp.stdio import serve_acp  # noqa: PLC0415 - an extra
     from codex_jupyter.settings import Settings  # noqa: PLC0415
+    from codex_jupyter.transports.stdio import can_wait  # noqa: PLC0415
 
+    if not (can_wait(0) and can_wait(1)):
+        raise UsageError(
+            "`codex-jupyter acp` talks to the program that starts it, over pipes: let an editor "
+            "start it. Its standard input or output is a file"
+        )
     settings = Settings.load(overrides=overrides)
     # Nothing but the protocol may reach the client: what others print goes to standard error.
     protocol_out = os.dup(1)

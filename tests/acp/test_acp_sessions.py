@@ -150,6 +150,22 @@ async def test_pictures_and_files_reach_the_model(lab: Lab) -> None:
     assert "[notes.txt](file:///notes.txt)" in said_to_it
 
 
+@pytest.mark.parametrize("file", ["stdin", "stdout"])
+def test_files_in_place_of_pipes_are_refused(tmp_path: Path, file: str) -> None:
+    with (tmp_path / "file").open("wb+") as found:
+        done = subprocess.run(
+            [sys.executable, "-m", "codex_jupyter.cli", "acp"],
+            stdin=found if file == "stdin" else subprocess.PIPE,
+            stdout=found if file == "stdout" else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path),
+            timeout=60,
+        )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "let an editor start it" in done.stderr
+
+
 def test_without_the_library_the_command_says_how_to_get_it(tmp_path: Path) -> None:
     program = (
         "import importlib.util as util\n"
