@@ -76,7 +76,8 @@ class CodexAgent:
         with _refusals():
             opened = await self._client.call("thread/start", {"cwd": _folder(cwd)})
             session = self._keep(opened, mcp_servers)
-        answer = {"sessionId": session.id, "modes": session.modes}
+            options = await session.options()
+        answer = {"sessionId": session.id, "modes": session.modes, "configOptions": options}
         return schema.NewSessionResponse.model_validate(answer)
 
     async def load_session(
@@ -90,7 +91,9 @@ class CodexAgent:
             known = self._sessions.get(opened["thread"]["id"])
             session = known or self._keep(opened, mcp_servers)
             await session.replay()
-        return schema.LoadSessionResponse.model_validate({"modes": session.modes})
+            options = await session.options()
+        answer = {"modes": session.modes, "configOptions": options}
+        return schema.LoadSessionResponse.model_validate(answer)
 
     async def list_sessions(
         self, cwd: str | None = None, cursor: str | None = None, **_: Any
@@ -112,6 +115,16 @@ class CodexAgent:
         with _refusals():
             await self._session(session_id).set_mode(mode_id)
         return schema.SetSessionModeResponse()
+
+    async def set_config_option(
+        self, config_id: str, session_id: str, value: str | bool, **_: Any
+    ) -> schema.SetSessionConfigOptionResponse:
+        """Choose the model."""
+        with _refusals():
+            session = self._session(session_id)
+            await session.set_option(config_id, value)
+            options = await session.options()
+        return schema.SetSessionConfigOptionResponse.model_validate({"configOptions": options})
 
     async def prompt(
         self, session_id: str, prompt: Sequence[BaseModel], **_: Any

@@ -1,11 +1,12 @@
-"""Approval policies as the modes of a session: pure."""
+"""Approval policies as the modes of a session, models as an option of it: pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from codex_jupyter.errors import UsageError
 
-__all__ = ["mode_of", "mode_state", "settings_of"]
+__all__ = ["MODEL", "mode_of", "mode_state", "model_option", "settings_of"]
 
 Json = dict[str, Any]
 
@@ -16,6 +17,9 @@ class _Mode:
     name: str
     description: str
 
+
+MODEL: Final = "model"
+"""Id of the option that chooses the model."""
 
 _FULL: Final = "full-access"
 _MODES: Final = (
@@ -39,6 +43,27 @@ def mode_state(current: str) -> Json:
     """Return the modes there are and which one it is."""
     modes = [{"id": m.id, "name": m.name, "description": m.description} for m in _MODES]
     return {"currentModeId": current, "availableModes": modes}
+
+
+def model_option(current: str, models: Sequence[Json]) -> Json:
+    """Return the choice of models.
+
+    Args:
+        current: The model of the thread, which may be one that no list has.
+        models: As `model/list` tells them.
+    """
+    names = {str(model["model"]): str(model["displayName"]) for model in models}
+    options = [
+        {"value": name, "name": shown} for name, shown in {current: current, **names}.items()
+    ]
+    return {
+        "type": "select",
+        "id": MODEL,
+        "name": "Model",
+        "category": "model",
+        "currentValue": current,
+        "options": options,
+    }
 
 
 def settings_of(mode: str, sandbox: Json) -> Json:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import anyio
 
-from codex_jupyter.acp.modes import mode_of, mode_state, settings_of
+from codex_jupyter.acp.modes import MODEL, mode_of, mode_state, model_option, settings_of
 from codex_jupyter.acp.permissions import permissions_for, read_approval, read_choices
 from codex_jupyter.acp.prompts import user_input
 from codex_jupyter.acp.updates import TurnUpdates, replayed, thought
@@ -85,6 +85,7 @@ class Session:
         self._front = front
         self._sandbox: Json = opened["sandbox"]
         self._mode = mode_of(opened)
+        self._model: str = opened["model"]
         told = [notice["text"] for notice in opened.get("notices") or ()]
         self._notices = [*told, *notices]
         self._prompt: _Prompt | None = None
@@ -138,6 +139,29 @@ class Session:
         settings = settings_of(mode, self._sandbox)
         await self._client.call("thread/settings/update", {"threadId": self.id, **settings})
         self._mode = mode
+
+    async def options(self) -> list[Json]:
+        """Return what can be chosen beside the mode; without a list of models, nothing."""
+        try:
+            listed = await self._client.call("model/list", {})
+        except RemoteError:
+            return []
+        return [model_option(self._model, listed["data"])]
+
+    async def set_option(self, option: str, value: str | bool) -> None:
+        """Choose another model, from the next turn on.
+
+        Raises:
+            UsageError: There is no such option, or no such model.
+        """
+        known = {shown["id"]: shown for shown in await self.options()}
+        if option != MODEL or option not in known:
+            raise UsageError(f"there is no option {option!r} to set; there is `{MODEL}`")
+        names = [choice["value"] for choice in known[MODEL]["options"]]
+        if not isinstance(value, str) or value not in names:
+            raise UsageError(f"there is no model {value!r}; there are {', '.join(names)}")
+        await self._client.call("thread/settings/update", {"threadId": self.id, "model": value})
+        self._model = value
 
     async def replay(self) -> None:
         """Tell the client the whole thread, oldest turn first."""

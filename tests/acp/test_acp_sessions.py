@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -107,6 +108,34 @@ async def test_modes_are_approval_policies(lab: Lab) -> None:
         await editor.agent.set_session_mode(session_id=known, mode_id="on-request")
         async with started(editor, known):
             (await editor.asked()).choose("decline")
+
+
+async def test_the_model_is_an_option(lab: Lab) -> None:
+    lab.fake._models = ("fake-model", "other-model")
+    lab.fake.add(say("One"), say("Two"))
+    async with editing(lab.home) as editor:
+        session = await editor.begin(lab.workspace)
+        known = session.session_id
+        (option,) = session.config_options
+        assert (option.id, option.category, option.current_value) == (
+            "model",
+            "model",
+            "fake-model",
+        )
+        assert [choice.value for choice in option.options] == ["fake-model", "other-model"]
+        await editor.prompt(known)
+
+        def choose(config_id: str, value: str) -> Any:
+            wanted = {"config_id": config_id, "session_id": known, "value": value}
+            return editor.agent.set_config_option(**wanted)
+
+        (option,) = (await choose("model", "other-model")).config_options
+        assert option.current_value == "other-model"
+        await editor.prompt(known)
+        error = await editor.refused(choose("model", "no-model"))
+        assert "there is no model 'no-model'" in str(error)
+        assert "no option 'colour'" in str(await editor.refused(choose("colour", "red")))
+    assert [request["model"] for request in lab.fake.requests] == ["fake-model", "other-model"]
 
 
 async def test_what_cannot_be_is_refused_with_a_reason(lab: Lab) -> None:
