@@ -13,6 +13,7 @@ from codex_jupyter.notebook.program_place import ProgramPlace
 from codex_jupyter.notebook.runtime import KernelRuntime
 from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND
 from codex_jupyter.notebook.turn_handle import TurnHandle
+from codex_jupyter.tools.policy import SessionApprovals
 from codex_jupyter.tools.visible import visible
 from codex_jupyter.view.requests import pending_request
 
@@ -54,11 +55,9 @@ class ConnectedRuntime(KernelRuntime):
         self._main = main
         self._number = len(main.connected) + 1
         self._has_told = False
-        self._allowed: set[tuple[str, str]] = set()
-        """Thread and code of what was accepted for the session."""
-
-        self._accepted: set[tuple[str, str]] = set()
-        """Thread and call of what was accepted; our own server asks before it has a tool run."""
+        self._approvals = SessionApprovals()
+        """Code that was accepted, for the session or, as our own server asks by itself, for the
+        call that follows."""
 
         self._asking: dict[str, list[anyio.CancelScope]] = {}
         self.cells.refusal = _NOT_RERUNNABLE.format(name=self._program.name)
@@ -74,6 +73,11 @@ class ConnectedRuntime(KernelRuntime):
         """Forget a turn that has ended, and what it still asks: nobody takes that back for it."""
         super().remove_turn(turn_id)
         self._wake(lambda: self._withdraw(turn_id))
+
+    def close(self) -> None:
+        """End every turn and the program; what was accepted for the session ends with it."""
+        super().close()
+        self._approvals = SessionApprovals()
 
     def note_front_end(self) -> None:
         """Remember what the front end of the running cell can do."""
@@ -130,8 +134,8 @@ class ConnectedRuntime(KernelRuntime):
         """Return why code may not run, for the model; ``None`` if it may."""
         thread_id, call_id = handle.thread_id, params["callId"]
         verdict = self._program.policy_of(thread_id).verdict
-        is_known = (thread_id, code) in self._allowed or (thread_id, call_id) in self._accepted
-        if verdict == "allow" or is_known:
+        known = [("session", thread_id, code)], [(call_id, thread_id, code)]
+        if verdict == "allow" or any(self._approvals.covers(keys) for keys in known):
             return None
         if verdict == "refuse":
             return _REFUSED
@@ -149,13 +153,10 @@ class ConnectedRuntime(KernelRuntime):
 
     def _note_decision(self, handle: TurnHandle, call_id: str, code: str, answer: Json) -> bool:
         """Remember what was accepted; return whether it was."""
-        decision = answer.get("decision")
-        if decision == "acceptForSession":
-            self._allowed.add((handle.thread_id, code))
-        accepted = decision in ("accept", "acceptForSession")
-        if accepted:
-            self._accepted.add((handle.thread_id, call_id))
-        return accepted
+        scopes = {"accept": [call_id], "acceptForSession": [call_id, "session"]}
+        covered = scopes.get(str(answer.get("decision")), [])
+        self._approvals.remember((scope, handle.thread_id, code) for scope in covered)
+        return bool(covered)
 
     async def _ask(
         self, handle: TurnHandle, method: str, params: Json, request_id: str | int
