@@ -96,12 +96,13 @@ def other(request: pytest.FixtureRequest, kernel: Kernel, model: Model) -> Itera
             left.unlink()
         ours = shlex.join([sys.executable, "-m", "codex_jupyter.cli", "app-server"])
         yield Other(ours, is_ours=True, folder=folder)
+        kernel.execute(_CLEAN)
     else:
         with home_for(model.fake.base_url) as home:
             (home / "work").mkdir()
             argv = ["env", f"HOME={home}", f"CODEX_HOME={home}", request.param, "app-server"]
             yield Other(shlex.join(argv), is_ours=False, folder=home / "work")
-    kernel.execute(_CLEAN)
+            kernel.execute(_CLEAN)  # before its home goes, which it would write anew
 
 
 def run_python(code: str, call_id: str = "c1") -> Answer:
