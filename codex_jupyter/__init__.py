@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TurnResult,
     )
     from codex_jupyter.notebook.reviews import review
+    from codex_jupyter.notebook.servers import Server, connect
     from codex_jupyter.notebook.threads import Thread, TurnEvent, start, thread
     from codex_jupyter.notebook.turn_handle import TurnHandle
 
@@ -35,6 +36,7 @@ __all__ = [
     "Delegate",
     "DelegateMap",
     "Finding",
+    "Server",
     "Thread",
     "TurnEvent",
     "TurnFailedError",
@@ -42,6 +44,7 @@ __all__ = [
     "TurnInterrupted",
     "TurnResult",
     "__version__",
+    "connect",
     "delegate",
     "delegate_map",
     "load_ipython_extension",
@@ -56,6 +59,7 @@ _HOMES = {
     "Delegate": "notebook.delegation",
     "DelegateMap": "notebook.delegates",
     "Finding": "notebook.outcome",
+    "Server": "notebook.servers",
     "Thread": "notebook.threads",
     "TurnEvent": "notebook.threads",
     "TurnFailedError": "notebook.outcome",
@@ -64,6 +68,7 @@ _HOMES = {
     "TurnResult": "notebook.outcome",
     "delegate": "notebook.delegates",
     "delegate_map": "notebook.delegates",
+    "connect": "notebook.servers",
     "load_ipython_extension": "notebook.magics",
     "review": "notebook.reviews",
     "start": "notebook.threads",

@@ -5,10 +5,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from codex_jupyter._version import __version__
-from codex_jupyter.errors import CodexError, ConfigError
+from codex_jupyter.errors import CodexError, ConfigError, UsageError
 
 __all__ = ["main"]
 
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "app-server":
                 return _app_server(arguments.config, arguments.listen)
+            case "acp":
+                return _acp(arguments.config)
             case "execute":
                 return _execute(arguments)
             case _:
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     server = commands.add_parser("app-server", help="speak app-server v2 on standard input/output")
     server.add_argument("--listen", default="stdio://", help="stdio:// is the only one")
+    commands.add_parser("acp", help="be an agent of the Agent Client Protocol, e.g. for an editor")
     execute = commands.add_parser("execute", help="run a notebook without a browser")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("--out", type=Path, default=None, help="folder for the results")
@@ -74,6 +78,31 @@ def _app_server(overrides: Sequence[str], listen: str) -> int:
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     anyio.run(serve_stdio, settings, 0, protocol_out)
+    return 0
+
+
+def _acp(overrides: Sequence[str]) -> int:
+    if find_spec("acp") is None:
+        raise UsageError(
+            "`codex-jupyter acp` needs the package agent-client-protocol. To install it: "
+            "pip install 'codex-jupyter[acp]'"
+        )
+    import anyio  # noqa: PLC0415 - the other commands need no loop
+
+    from codex_jupyter.acp.stdio import serve_acp  # noqa: PLC0415 - an extra
+    from codex_jupyter.settings import Settings  # noqa: PLC0415
+    from codex_jupyter.transports.stdio import can_wait  # noqa: PLC0415
+
+    if not (can_wait(0) and can_wait(1)):
+        raise UsageError(
+            "`codex-jupyter acp` talks to the program that starts it, over pipes: let an editor "
+            "start it. Its standard input or output is a file"
+        )
+    settings = Settings.load(overrides=overrides)
+    # Nothing but the protocol may reach the client: what others print goes to standard error.
+    protocol_out = os.dup(1)
+    os.dup2(2, 1)
+    anyio.run(serve_acp, settings, protocol_out)
     return 0
 
 

@@ -3,7 +3,7 @@
 Light: the server and the WebSocket library are imported by whoever needs one of them.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from codex_jupyter.protocol.streams import MessageStreams
     from codex_jupyter.settings import Settings
 
-__all__ = ["Connect", "CoreThread", "ServerLink", "open_by_link", "open_in_process"]
+__all__ = [
+    "Connect",
+    "CoreThread",
+    "ServerLink",
+    "open_by_command",
+    "open_by_link",
+    "open_in_process",
+]
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -106,6 +113,37 @@ async def open_by_link(
     streams = await connect()
     async with CodexClient.open(streams, answer=answer, again=connect) as client:
         yield client
+
+
+@asynccontextmanager
+async def open_by_command(
+    argv: Sequence[str],
+    *,
+    answer: AnswerRequest,
+    as_client: type[CodexClient] = CodexClient,
+) -> AsyncGenerator[CodexClient]:
+    """Be the client of a program that speaks app-server v2 on its standard input and output.
+
+    Leaving closes its input and ends it.
+
+    Args:
+        argv: The program and its arguments, e.g. ``["codex", "app-server"]``.
+        answer: Answers what the server asks of this client.
+        as_client: The class of the client.
+
+    Raises:
+        PeerClosedError: It cannot be started, or it ended; the text says what it said.
+        RemoteError: It refuses this client.
+    """
+    from codex_jupyter.transports.command import open_command  # noqa: PLC0415 - rarely needed
+
+    async with open_command(argv) as program:
+        try:
+            async with as_client.open(program.streams, answer=answer) as client:
+                client.explain = program.why_ended
+                yield client
+        except PeerClosedError as error:
+            raise PeerClosedError(await program.why_ended(str(error))) from None
 
 
 class CoreThread:

@@ -67,6 +67,9 @@ class CodexClient:
         self._everything: list[Listener] = []
         self._streams: set[TurnStream] = set()
         self._threads: set[str] = set()
+        self.explain: Callable[[str], Awaitable[str]] | None = None
+        """Says why a connection that does not come back has ended, given what is known here."""
+
         self.server: Json = {}
         """The answer to `initialize`."""
 
@@ -212,11 +215,13 @@ class CodexClient:
             await self._peer.run()
             if self._again is not None and self.server:
                 await self._come_back(self._again)
+            elif self.explain is not None:
+                self._problem = await self.explain("the connection has ended")
         finally:
             self._problem = self._problem or "the connection has ended"
             self._usable.set()
             for stream in self._streams:
-                stream.end(self._problem if self._again is not None else None)
+                stream.end(self._problem if self._again or self.explain else None)
 
     async def _come_back(self, again: Reopen) -> None:
         """Connect again whenever the connection drops, until that fails for too long."""

@@ -27,6 +27,9 @@ class Cells:
     opted_out: bool = False
     """Whether `%codex new` or `%codex resume` left the notebook's own thread."""
 
+    refusal: str | None = None
+    """Why no cell can be re-runnable, where the server does not take ids."""
+
     def name(self, text: str) -> None:
         """Take the name of the notebook from the user."""
         self.named = Notebook(text, "%codex notebook")
@@ -38,6 +41,8 @@ class Cells:
         The user's word counts most, then the page's; the path that Jupyter gives a kernel comes
         last, because a notebook that is moved loses its answers with it.
         """
+        if self.refusal is not None:
+            return None
         if self.named is not None:
             return self.named
         if self.from_page is not None:
@@ -48,6 +53,8 @@ class Cells:
     def describe(self) -> str:
         """Say whether cells are re-runnable, and why."""
         notebook = self.notebook
+        if self.refusal is not None:
+            return f"no: {self.refusal}"
         if self.opted_out:
             return "no: `%codex new` or `%codex resume` chose a thread of its own"
         if notebook is None:

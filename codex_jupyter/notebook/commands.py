@@ -10,7 +10,7 @@ from codex_jupyter.notebook.headless import parse_headless
 from codex_jupyter.notebook.local_choice import choose, found_servers
 from codex_jupyter.notebook.reviews import review, review_target
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime
-from codex_jupyter.notebook.threads import Thread, thread
+from codex_jupyter.notebook.threads import Thread, thread_at
 
 __all__ = ["run_command"]
 
@@ -27,6 +27,7 @@ class Magic(Protocol):
     def conversation(self) -> Thread: ...
     def use(self, thread: Thread | None) -> None: ...
     def use_notebook(self, name: str) -> None: ...
+    def talk_to(self, server: str) -> None: ...
     def forget_thread(self) -> None: ...
 
 
@@ -50,15 +51,15 @@ def _status(magic: Magic, rest: str) -> None:
     """Show the model, the thread, who is asked, and where things are."""
     _no_more(rest, "status")
     runtime = magic.runtime
-    served = runtime.find_core()
+    served, foreign = runtime.find_core(), not runtime.place.takes_ids
     current = magic.current
     rows = [
-        *(_server_rows(runtime, current) if served else _kernel_rows(runtime)),
+        *(_server_rows(runtime, current) if served or foreign else _kernel_rows(runtime)),
         ("thread", repr(current) if current else "none yet; the next %%codex begins one"),
         ("re-runs", runtime.find_cells().describe()),
         ("running", ", ".join(h.turn_id for h in runtime.running_turns) or "nothing"),
     ]
-    if not served:
+    if not (served or foreign):
         rows += [("warning", warning) for warning in runtime.settings.warnings]
     _say("\n".join(f"{name:>9}  {text}" for name, text in rows))
 
@@ -87,10 +88,16 @@ def _server_rows(runtime: KernelRuntime, current: Thread | None) -> list[tuple[s
         ("model", model),
         ("core", runtime.place.words),
         ("approval", f"{asks}; commands are {opened.get('sandboxing') or 'not sandboxed'}"),
-        ("headless", "asked in the page, else `CodexExtension.headless` of the server decides"),
+        ("headless", _headless_words(runtime)),
         ("home", runtime.place.home or "the server's"),
         *(("warning", n["text"]) for n in opened.get("notices") or () if n["level"] == "warning"),
     ]
+
+
+def _headless_words(runtime: KernelRuntime) -> str:
+    if runtime.place.is_served:
+        return "asked in the page, else `CodexExtension.headless` of the server decides"
+    return str(runtime.headless_policy() or "fail (nothing stated)")
 
 
 def _new(magic: Magic, rest: str) -> None:
@@ -104,7 +111,7 @@ def _resume(magic: Magic, rest: str) -> None:
     """Go on with a stored thread: %codex resume ID."""
     if not rest:
         raise UsageError("%codex resume needs the id of a thread; `%codex threads` lists them")
-    resumed = thread(resume=rest)
+    resumed = thread_at(magic.runtime, resume=rest)
     opened = resumed.open()
     magic.use(resumed)
     turns = resumed.known_turns()
@@ -169,6 +176,11 @@ def _headless(magic: Magic, rest: str) -> None:
 def _use(magic: Magic, rest: str) -> None:
     """Choose a model server on this machine: %codex use [PROVIDER [MODEL] | auto]."""
     runtime = magic.runtime
+    if not runtime.place.takes_ids:
+        raise UsageError(
+            "the server chooses its models itself: say `%%codex --model NAME`, or `%codex server "
+            "off` to talk to this kernel's own core"
+        )
     if not rest:
         found = runtime.call_plain(lambda: found_servers(runtime.settings))
         lines = [f"  %codex use {server}" for server in found] or [
@@ -206,6 +218,15 @@ def _review(magic: Magic, rest: str) -> None:
     )
 
 
+def _server(magic: Magic, rest: str) -> None:
+    """Talk to a program instead of the own core: %codex server COMMAND | off."""
+    if rest:
+        magic.talk_to("" if rest == "off" else rest)
+    place = magic.runtime.place
+    own = "this kernel's own core" if place.takes_ids else place.words
+    _say(f"%%codex talks to {own}.")
+
+
 def _replay(magic: Magic, rest: str) -> None:
     """Say whether code of old answers runs again in a new kernel: %codex replay on|off."""
     if rest not in ("on", "off"):
@@ -229,6 +250,7 @@ _COMMANDS: Final[dict[str, Callable[[Magic, str], None]]] = {
     "notebook": _notebook,
     "replay": _replay,
     "review": _review,
+    "server": _server,
     "interrupt": _interrupt,
     "login": _login,
     "headless": _headless,

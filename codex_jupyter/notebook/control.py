@@ -6,7 +6,7 @@ The control channel is answered while a cell runs, on every ipykernel; comm mess
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-__all__ = ["ControlDesk", "install_control"]
+__all__ = ["ControlDesk", "Switchboard", "install_control"]
 
 Json = dict[str, Any]
 
@@ -36,6 +36,30 @@ class Steering(Protocol):
     def interrupt_delegate(self, thread_id: str, turn_id: str) -> bool:
         """Stop a delegate; ``False`` if it is not known."""
         ...
+
+
+class Switchboard:
+    """Finds who of several has the turn or the question, for pages that know of one kernel only."""
+
+    def __init__(self, first: Steering) -> None:
+        self._parts = [first]
+
+    def add(self, part: Steering) -> None:
+        """Ask this one as well."""
+        self._parts.append(part)
+
+    def hello(self, turn_id: str) -> Json | None:
+        """Say what is open in a turn, or ``None`` if nobody knows it."""
+        known = (part.hello(turn_id) for part in self._parts)
+        return next((shown for shown in known if shown is not None), None)
+
+    def settle(self, request_id: str, answer: Json, digest: str | None) -> bool:
+        """Answer a question; ``False`` if it is open nowhere."""
+        return any(part.settle(request_id, answer, digest) for part in self._parts)
+
+    def interrupt(self, turn_id: str) -> bool:
+        """Stop a turn; ``False`` if nobody knows it."""
+        return any(part.interrupt(turn_id) for part in self._parts)
 
 
 class ControlDesk:

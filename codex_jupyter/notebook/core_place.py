@@ -36,6 +36,9 @@ class CorePlace:
         self._answer = answer
         self._link: LinkFile | None
         self._link, self._why_not = take_link(own_connection_file())
+        self.takes_ids = True
+        """Whether threads and turns may be given ids, as ours may."""
+
         self.is_served = False
         """Whether the Jupyter server has the core; known once a core was connected."""
 

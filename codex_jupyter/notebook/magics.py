@@ -44,6 +44,7 @@ def _cell_parser() -> _Parser:
     parser.add_argument("--cwd", metavar="FOLDER")
     parser.add_argument("--thread", metavar="ID")
     parser.add_argument("--turn-id", metavar="UUID")
+    parser.add_argument("--server", metavar="COMMAND")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--no-replay", action="store_true")
@@ -68,25 +69,22 @@ class CodexMagics(Magics):
 
     def __init__(self, shell: Any, **settings: Any) -> None:
         super().__init__(shell, **settings)
-        self._thread: Thread | None = None
+        self._server = ""
+        self._threads: dict[str, Thread | None] = {}
+        """The current thread at each server, by its command; the kernel's own core has none."""
 
     @cell_magic
     def codex(self, line: str, cell: str) -> None:
         """Say the cell to the agent: %%codex [--model --approval --sandbox --cwd --thread …]."""
         with _one_line_errors():
             asked = _cell_parser().parse_args(_words(line))
-            overrides = _overrides(asked)
-            thread = self.conversation() if asked.delegate else self._thread_for(asked)
-            text = cell.rstrip("\n")
-            run = self._cell_run(asked, line, cell)
-            if asked.delegate:
-                self._delegate(thread, asked, text, run, overrides)
-            elif run is None:
-                thread.say(text, overrides, turn_id=asked.turn_id, quiet=asked.quiet)
-            else:
-                from codex_jupyter.notebook.cell_runs import run_cell  # noqa: PLC0415 - first use
-
-                run_cell(thread, text, run, overrides, quiet=asked.quiet)
+            before = self._server
+            if asked.server is not None:
+                self.talk_to(asked.server)
+            try:
+                self._say(asked, line, cell)
+            finally:
+                self._server = before
 
     def _delegate(
         self,
@@ -128,28 +126,62 @@ class CodexMagics(Magics):
             from codex_jupyter.notebook.headless import parse_headless  # noqa: PLC0415
 
             runtime.headless = parse_headless(self.headless)
+        if self._server:
+            from codex_jupyter.notebook.connected import connected  # noqa: PLC0415 - rarely used
+
+            return connected(runtime, self._server)
         return runtime
+
+    def talk_to(self, server: str) -> None:
+        """Let `%%codex` talk to the program of that command; nothing: to the kernel's own core.
+
+        Raises:
+            CodexError: It cannot be started, or does not speak the protocol.
+        """
+        from codex_jupyter.notebook.runtime import nothing  # noqa: PLC0415 - first use only
+
+        before, self._server = self._server, server
+        try:
+            if server:
+                self.runtime.call(nothing)
+        except BaseException:
+            self._server = before
+            raise
 
     @property
     def current(self) -> "Thread | None":
         """The thread that `%%codex` talks to, if one was begun or chosen."""
-        return self._thread
+        return self._threads.get(self._server)
 
     def use(self, thread: "Thread | None") -> None:
         """Let `%%codex` talk to another thread; ``None`` begins a new one at the next cell."""
-        self._thread = thread
+        self._threads[self._server] = thread
         self.runtime.cells.opted_out = True
 
     def forget_thread(self) -> None:
         """Let the next `%%codex` find its thread anew, because the core was started anew."""
-        self._thread = None
+        self._threads[self._server] = None
 
     def use_notebook(self, name: str) -> None:
         """Let `%%codex` talk to the thread of the notebook of that name."""
-        self._thread = None
+        self._threads[self._server] = None
         cells = self.runtime.cells
         cells.name(name)
         cells.opted_out = False
+
+    def _say(self, asked: argparse.Namespace, line: str, cell: str) -> None:
+        overrides = _overrides(asked)
+        thread = self.conversation() if asked.delegate else self._thread_for(asked)
+        text = cell.rstrip("\n")
+        run = self._cell_run(asked, line, cell)
+        if asked.delegate:
+            self._delegate(thread, asked, text, run, overrides)
+        elif run is None:
+            thread.say(text, overrides, turn_id=asked.turn_id, quiet=asked.quiet)
+        else:
+            from codex_jupyter.notebook.cell_runs import run_cell  # noqa: PLC0415 - first use
+
+            run_cell(thread, text, run, overrides, quiet=asked.quiet)
 
     def _cell_run(self, asked: argparse.Namespace, line: str, cell: str) -> "CellRun | None":
         """Return what makes this cell re-runnable, or ``None`` if it is not."""
@@ -169,11 +201,10 @@ class CodexMagics(Magics):
     def _thread_for(self, asked: argparse.Namespace) -> "Thread":
         from codex_jupyter.notebook import threads  # noqa: PLC0415 - first use only
 
-        _ = self.runtime
-        thread = self._thread
+        runtime, thread = self.runtime, self.current
         if asked.thread is not None:
             if thread is None or not thread.is_called(asked.thread):
-                thread = threads.thread(resume=asked.thread)
+                thread = threads.thread_at(runtime, resume=asked.thread)
         elif thread is None:
             settings = {
                 "model": asked.model,
@@ -181,13 +212,13 @@ class CodexMagics(Magics):
                 "sandbox": asked.sandbox,
                 "cwd": asked.cwd,
             }
-            cells = self.runtime.find_cells()
+            cells = runtime.find_cells()
             if cells.notebook is None or cells.opted_out:
-                thread = threads.thread(**settings)
+                thread = threads.thread_at(runtime, **settings)
             else:
                 thread = threads.notebook_thread(thread_id_of(cells.notebook), **settings)
         thread.open()  # before it becomes the current one: a later cell must not trip over it
-        self._thread = thread
+        self._threads[self._server] = thread
         return thread
 
 
@@ -233,4 +264,7 @@ def unload_ipython_extension(shell: Any) -> None:
     from codex_jupyter.notebook.runtime import get_runtime  # noqa: PLC0415 - rare
 
     del shell
-    get_runtime().restart()
+    runtime = get_runtime()
+    for other in runtime.connected.values():
+        other.close()
+    runtime.restart()

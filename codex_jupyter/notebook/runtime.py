@@ -16,7 +16,7 @@ from codex_jupyter.errors import CodexError, RemoteError, UsageError
 from codex_jupyter.notebook.asking import Asker, OnApproval
 from codex_jupyter.notebook.cell_identity import Notebook, lasting_cell_id
 from codex_jupyter.notebook.cells import Cells
-from codex_jupyter.notebook.control import ControlDesk, install_control
+from codex_jupyter.notebook.control import ControlDesk, Switchboard, install_control
 from codex_jupyter.notebook.core_place import CorePlace
 from codex_jupyter.notebook.desk import Desk
 from codex_jupyter.notebook.headless import HeadlessPolicy, parse_headless
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
     from codex_jupyter.embedding import CoreThread
     from codex_jupyter.notebook.delegation import Delegation
+    from codex_jupyter.notebook.program_place import ProgramPlace
     from codex_jupyter.notebook.threads import Thread
     from codex_jupyter.settings import Settings
 
-__all__ = ["KernelRuntime", "get_runtime"]
+__all__ = ["KernelRuntime", "get_runtime", "nothing"]
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -59,9 +60,14 @@ ANSWERED_BY_THE_PAGE: Final = (
 
 
 class KernelRuntime:
-    """The agent's side of this kernel. One per process; see `get_runtime`."""
+    """The agent's side of this kernel. One per process and core; see `get_runtime`.
 
-    def __init__(self) -> None:
+    Args:
+        place: Where the core is, if the kernel shall not find out; the kernel's pages are then
+            served by another one.
+    """
+
+    def __init__(self, place: "ProgramPlace | None" = None) -> None:
         self.shell: Any = _shell()
         self.headless: HeadlessPolicy | None = None
         """Stated by `%codex headless` or the trait; the environment and files come after it."""
@@ -69,7 +75,10 @@ class KernelRuntime:
         self.page_wait = PAGE_WAIT
         """Seconds a page gets to say that it shows a turn, before ``input()`` is tried."""
 
-        self.place = CorePlace(self._load_settings, self._answer)
+        self.place = place or CorePlace(self._load_settings, self._answer)
+        self.connected: dict[tuple[str, ...], KernelRuntime] = {}
+        """What this kernel has of other servers, by their commands."""
+
         self._core: CoreThread | None = None
         self._tools = ToolRuns(self.shell)
         self._settings: Settings | None = None
@@ -84,8 +93,9 @@ class KernelRuntime:
         self._approvers: dict[str, OnApproval] = {}
         self._pages: set[str] = set()
         self._desk = Desk(self._wake)
-        self._asker = Asker(self._desk, self, self._headless_policy)
-        self.control = ControlDesk(self)
+        self._asker = Asker(self._desk, self, self.headless_policy)
+        self.switchboard = Switchboard(self)
+        self.control = ControlDesk(self.switchboard)
         self.ran_here: set[str] = set()
         """Ids of the turns whose code ran in this kernel: begun here, or run again to the end."""
 
@@ -99,7 +109,7 @@ class KernelRuntime:
         self._after_cell: list[Callable[[], None]] = []
         kernel = getattr(self.shell, "kernel", None)
         self._kernel: Any = kernel
-        if kernel is not None and hasattr(kernel, "control_handlers"):
+        if place is None and kernel is not None and hasattr(kernel, "control_handlers"):
             install_control(kernel, self.control.answer)
 
     @property
@@ -130,7 +140,7 @@ class KernelRuntime:
     def find_core(self) -> bool:
         """Find out whether the server has the core, connecting if that is not known yet."""
         if self.place.may_be_served:
-            self.call(_nothing)
+            self.call(nothing)
         return self.place.is_served
 
     def refuse_if_served(self, what: str) -> None:
@@ -363,7 +373,8 @@ class KernelRuntime:
         )
         return self._settings
 
-    def _headless_policy(self) -> HeadlessPolicy | None:
+    def headless_policy(self) -> HeadlessPolicy | None:
+        """Return what is answered where nobody can be asked, if that is stated."""
         if self.headless is not None:
             return self.headless
         stated = self.settings.headless
@@ -411,7 +422,7 @@ def get_runtime() -> KernelRuntime:
         return _runtime
 
 
-async def _nothing(_client: "CodexClient") -> None:
+async def nothing(_client: "CodexClient") -> None:
     """Ask nothing; that it could be asked is the answer."""
 
 

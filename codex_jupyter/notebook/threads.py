@@ -13,7 +13,6 @@ from codex_jupyter.flow.channels import Outbox
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.notebook.asking import OnApproval
 from codex_jupyter.notebook.in_tasks import problem_of, seen_by_task
-from codex_jupyter.notebook.kernel_tools import tool_specs
 from codex_jupyter.notebook.known_turns import Rerun
 from codex_jupyter.notebook.outcome import TurnInterrupted, TurnResult, refusal
 from codex_jupyter.notebook.rerun import KnownTurn, known_turns
@@ -21,13 +20,22 @@ from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime, 
 from codex_jupyter.notebook.served_display import ServedDisplay
 from codex_jupyter.notebook.turn_display import CellDisplay, QuietDisplay, TurnDisplay
 from codex_jupyter.notebook.turn_handle import TurnHandle
+from codex_jupyter.notebook.wishes import Wishes
 from codex_jupyter.rpc import merge_deltas
 from codex_jupyter.view.turn_state import TurnState
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
 
-__all__ = ["Thread", "TurnEvent", "folder", "notebook_thread", "start", "thread"]
+__all__ = [
+    "Thread",
+    "TurnEvent",
+    "folder",
+    "notebook_thread",
+    "start",
+    "thread",
+    "thread_at",
+]
 
 Json = dict[str, Any]
 Id = TypeVar("Id", bound=str)
@@ -41,43 +49,11 @@ class TurnEvent:
     params: Json
 
 
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What a thread is started with; ``None`` takes the setting."""
-
-    model: str | None = None
-    approval: str | None = None
-    sandbox: str | None = None
-    cwd: str | None = None
-    thread_id: str | None = None
-    resume: str | None = None
-    joins: bool = False
-    """Whether a thread of that id that exists already is gone on with."""
-
-    def params(self, *, with_tools: bool) -> Json:
-        named = {
-            "model": self.model,
-            "approvalPolicy": self.approval,
-            "sandbox": self.sandbox,
-            "cwd": self.cwd or str(Path.cwd()),
-            "threadId": self.resume or self.thread_id,
-        }
-        params: Json = {name: value for name, value in named.items() if value is not None}
-        if self.resume is not None:
-            if self.cwd is None:
-                del params["cwd"]
-            # All turns at once may be more than a message can be.
-            params["excludeTurns"] = True
-        elif with_tools:
-            params["dynamicTools"] = tool_specs()
-        return params
-
-
 class Thread:
     """A conversation. Made by `thread`; it begins on the server when it is first used."""
 
     def __init__(
-        self, runtime: KernelRuntime, wishes: _Wishes, on_approval: OnApproval | None
+        self, runtime: KernelRuntime, wishes: Wishes, on_approval: OnApproval | None
     ) -> None:
         self._runtime = runtime
         self._wishes = wishes
@@ -301,6 +277,8 @@ class Thread:
             quiet: Whether nothing is shown.
             rerun: How it may be one that exists already.
         """
+        if turn_id is not None and not self._runtime.place.takes_ids:
+            raise refusal(f"turn_id: the server gives its turns ids: {self._runtime.place.words}")
         chosen = new_turn_id() if turn_id is None else _chosen("turn", turn_id, parse_turn_id)
         opened, runtime = self.open(), self._runtime
         thread_id = host_id or self.id
@@ -371,12 +349,38 @@ def thread(  # noqa: PLR0913 - the settings of a thread
     """
     if id is not None and resume is not None:
         raise refusal("give `id` for a new thread or `resume` for a stored one, not both")
-    if (named := id or resume) is not None:
-        _chosen("thread", named, parse_thread_id)
+    if id is not None:
+        _chosen("thread", id, parse_thread_id)
+    return thread_at(
+        get_runtime(),
+        thread_id=id,
+        model=model,
+        approval=approval,
+        sandbox=sandbox,
+        cwd=cwd,
+        resume=resume,
+        on_approval=on_approval,
+    )
+
+
+def thread_at(  # noqa: PLR0913 - the settings of a thread
+    runtime: KernelRuntime,
+    *,
+    thread_id: str | None = None,
+    model: str | None = None,
+    approval: str | None = None,
+    sandbox: str | None = None,
+    cwd: str | None = None,
+    resume: str | None = None,
+    on_approval: OnApproval | None = None,
+) -> Thread:
+    """Return a thread at one of the kernel's servers; see `thread`."""
+    if resume is not None:
+        _chosen("thread", resume, parse_thread_id)
     if cwd is not None:
         cwd = folder(cwd)
-    wishes = _Wishes(model, approval, sandbox, cwd, id, resume)
-    return Thread(get_runtime(), wishes, on_approval)
+    wishes = Wishes(model, approval, sandbox, cwd, thread_id, resume)
+    return Thread(runtime, wishes, on_approval)
 
 
 def notebook_thread(
@@ -388,7 +392,7 @@ def notebook_thread(
     cwd: str | None = None,
 ) -> Thread:
     """Return the thread of a notebook: begun under this id, or gone on with if it exists."""
-    wishes = _Wishes(model, approval, sandbox, cwd, thread_id, joins=True)
+    wishes = Wishes(model, approval, sandbox, cwd, thread_id, joins=True)
     return Thread(get_runtime(), wishes, None)
 
 

@@ -105,6 +105,9 @@ class TurnHandle:
 
         self.delegates = DelegateTurns(state)
 
+        self.server_turn_id = turn_id
+        """The server's id of the turn, where the server did not take ours."""
+
         self._rerun = rerun or Rerun()
         self._core = core
         self._display = display
@@ -176,6 +179,7 @@ class TurnHandle:
             try:
                 async with client.turn(self.thread_id, params, self._method) as stream:
                     self.note_ran()
+                    self._follow_id(stream.turn_id)
                     self.on_begin(client)
                     async for method, told in stream:
                         self._take(method, told)
@@ -197,6 +201,12 @@ class TurnHandle:
         # Stopped before it began: the server has no such turn, and nobody else will say its end.
         ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
         self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
+
+    def _follow_id(self, turn_id: str) -> None:
+        """Go by the id that the server gave the turn, if it is another one than ours."""
+        if turn_id != self.server_turn_id:
+            self.server_turn_id = turn_id
+            self.state.follow(turn_id)
 
     async def _follow(self, client: "CodexClient") -> None:
         """Take what a turn says that was started before, here or elsewhere."""
@@ -321,6 +331,10 @@ class TurnHandle:
 
     def _take(self, method: str, params: Json) -> None:
         self._display.push(self.state.apply(method, params))
+        if method == "turn/started" and self._stop.presses:
+            # A server that gives the id itself knew of no such turn; the original takes no
+            # interrupt before this either.
+            self._core.post(self.interrupt_server)
         if method == "turn/completed" and self.bench.running is not None and not self._stop.presses:
             self._pressed()  # a page or the server stopped it, and its code still runs here
         if self.on_event is not None:
@@ -382,7 +396,7 @@ class TurnHandle:
 
     async def interrupt_server(self, client: "CodexClient") -> None:
         """Ask the server to stop the turn; on the core's loop."""
-        await _interrupt(client, self.thread_id, self.turn_id)
+        await _interrupt(client, self.thread_id, self.server_turn_id)
 
     def _fail(self, problem: BaseException) -> None:
         if self._stop.failure is None:

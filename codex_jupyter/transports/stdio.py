@@ -11,7 +11,7 @@ import anyio.lowlevel
 
 from codex_jupyter.protocol.jsonrpc import Garbage, Message, decode, encode
 
-__all__ = ["StdioStreams"]
+__all__ = ["StdioStreams", "can_wait"]
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Longest line accepted; a longer one is skipped to its end and reported as garbage."""
@@ -35,8 +35,8 @@ class StdioStreams:
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
-        self._read_waits = _can_wait(read_fd)
-        self._write_waits = _can_wait(write_fd)
+        self._read_waits = can_wait(read_fd)
+        self._write_waits = can_wait(write_fd)
         self._poll = select.poll()
         self._poll.register(write_fd, select.POLLOUT)
         self._rest = bytearray()
@@ -102,7 +102,7 @@ class StdioStreams:
             found.append(decode(whole))
 
 
-def _can_wait(fd: int) -> bool:
+def can_wait(fd: int) -> bool:
     """Tell whether readiness of ``fd`` can be awaited; files and null devices are always ready."""
     mode = os.fstat(fd).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)

@@ -14,6 +14,7 @@ _TITLES: Final = {
     "patch": "Apply this patch?",
     "question": "A question for you",
 }
+_DECISIONS: Final = ("accept", "acceptForSession", "decline", "cancel")
 _KINDS: Final = {
     "item/fileChange/requestApproval": "patch",
     "item/tool/requestUserInput": "question",
@@ -37,8 +38,7 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
         "changes": shown.get("changes") or [],
         "questions": params.get("questions") or [],
         "sandbox": params.get("sandboxing") or "not sandboxed",
-        "choices": params.get("availableDecisions")
-        or ["accept", "acceptForSession", "decline", "cancel"],
+        "choices": _choices(params.get("availableDecisions")),
         "tool": shown.get("tool"),
         "script": shown.get("command"),
     }
@@ -51,3 +51,13 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
             "role": asking.get("role"),
         }
     return request
+
+
+def _choices(offered: list[Any] | None) -> list[str]:
+    """Return the decisions a person may take.
+
+    The original offers amendments of its rules besides, and leaves out two that it takes.
+    """
+    if not offered or not all(isinstance(decision, str) for decision in offered):
+        return list(_DECISIONS)
+    return [decision for decision in offered if decision in _DECISIONS]

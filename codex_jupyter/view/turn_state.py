@@ -160,6 +160,10 @@ class TurnState:
         """``inProgress``, ``completed``, ``interrupted`` or ``failed``."""
         return self._state["status"]
 
+    def follow(self, turn_id: str) -> None:
+        """Go by another id: the server did not take the one the turn was begun with."""
+        self._turn_id = self._state["turnId"] = turn_id
+
     def apply(self, method: str, params: dict[str, Any]) -> list[Op]:
         """Return the ops of one app-server notification; none when nothing here changes by it."""
         if self._is_ours(method, params):

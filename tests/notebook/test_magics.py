@@ -21,6 +21,7 @@ WORDS = (
     "threads",
     "notebook",
     "replay",
+    "server",
     "interrupt",
     "login",
     "headless",

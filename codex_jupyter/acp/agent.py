@@ -1,0 +1,239 @@
+"""The agent as the ACP library sees it: the one file that knows the library's shapes."""
+
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import acp
+from acp import schema
+from pydantic import BaseModel, TypeAdapter
+
+from codex_jupyter._version import __version__
+from codex_jupyter.acp.session import Front, Session
+from codex_jupyter.acp.updates import sendable
+from codex_jupyter.client.aio import CodexClient
+from codex_jupyter.embedding import open_in_process
+from codex_jupyter.errors import CodexError, RemoteError, UsageError
+from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND
+from codex_jupyter.settings import Settings
+
+__all__ = ["CodexAgent", "open_agent"]
+
+Json = dict[str, Any]
+
+_NO_MCP: Final = (
+    "MCP servers that a client names are not used; those of config.toml are ([mcp_servers.NAME])."
+)
+_UPDATES: Final = TypeAdapter[Any](schema.SessionNotification)
+
+
+class CodexAgent:
+    """Threads of one core as sessions of one ACP client. Make it with `open_agent`.
+
+    Each method is one of the protocol's, called by the library in a task of its own. What the
+    core refuses becomes a JSON-RPC error with the core's code and sentence.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._core: CodexClient | None = None
+        self._peer: Any = None
+        self._front = Front(self._tell, self._ask)
+
+    def on_connect(self, conn: Any) -> None:
+        """Note who is asked and told."""
+        self._peer = conn
+
+    def use(self, core: CodexClient) -> None:
+        """Note the core, and hear which of its questions are settled."""
+        self._core = core
+        core.listen(None, self._heard)
+
+    async def initialize(self, protocol_version: int, **_: Any) -> schema.InitializeResponse:
+        """Say what this agent can do; newer clients are answered with the version spoken here."""
+        spoken: Json = {
+            "protocolVersion": min(protocol_version, acp.PROTOCOL_VERSION),
+            "agentInfo": {
+                "name": "codex_jupyter",
+                "title": "Codex Jupyter",
+                "version": __version__,
+            },
+            "agentCapabilities": {
+                "loadSession": True,
+                "promptCapabilities": {"image": True, "embeddedContext": True},
+                "sessionCapabilities": {"list": {}},
+            },
+            "authMethods": [],
+        }
+        return schema.InitializeResponse.model_validate(spoken)
+
+    async def new_session(
+        self, cwd: str, mcp_servers: Sequence[Any] | None = None, **_: Any
+    ) -> schema.NewSessionResponse:
+        """Begin a thread in a folder."""
+        with _refusals():
+            opened = await self._client.call("thread/start", {"cwd": _folder(cwd)})
+            session = self._keep(opened, mcp_servers)
+            options = await session.options()
+        answer = {"sessionId": session.id, "modes": session.modes, "configOptions": options}
+        return schema.NewSessionResponse.model_validate(answer)
+
+    async def load_session(
+        self, cwd: str, session_id: str, mcp_servers: Sequence[Any] | None = None, **_: Any
+    ) -> schema.LoadSessionResponse:
+        """Go on with a stored thread, telling the client all of it first."""
+        with _refusals():
+            asked = {"threadId": session_id, "cwd": _folder(cwd), "excludeTurns": True}
+            opened = await self._client.call("thread/resume", asked)
+            # A prompt that is being answered belongs to the session that is here already.
+            known = self._sessions.get(opened["thread"]["id"])
+            session = known or self._keep(opened, mcp_servers)
+            await session.replay()
+            options = await session.options()
+        answer = {"modes": session.modes, "configOptions": options}
+        return schema.LoadSessionResponse.model_validate(answer)
+
+    async def list_sessions(
+        self, cwd: str | None = None, cursor: str | None = None, **_: Any
+    ) -> schema.ListSessionsResponse:
+        """List the stored threads, newest first."""
+        wanted = {"cursor": cursor, "cwd": cwd}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        with _refusals():
+            every: Json = {"sortKey": "updated_at", "modelProviders": []}
+            page = await self._client.call("thread/list", {**every, **asked})
+        sessions = [_session_info(thread) for thread in page["data"]]
+        answer = {"sessions": sessions, "nextCursor": page.get("nextCursor")}
+        return schema.ListSessionsResponse.model_validate(answer)
+
+    async def set_session_mode(
+        self, session_id: str, mode_id: str, **_: Any
+    ) -> schema.SetSessionModeResponse:
+        """Choose who is asked about what."""
+        with _refusals():
+            await self._session(session_id).set_mode(mode_id)
+        return schema.SetSessionModeResponse()
+
+    async def set_config_option(
+        self, config_id: str, session_id: str, value: str | bool, **_: Any
+    ) -> schema.SetSessionConfigOptionResponse:
+        """Choose the model."""
+        with _refusals():
+            session = self._session(session_id)
+            await session.set_option(config_id, value)
+            options = await session.options()
+        return schema.SetSessionConfigOptionResponse.model_validate({"configOptions": options})
+
+    async def prompt(
+        self, session_id: str, prompt: Sequence[BaseModel], **_: Any
+    ) -> schema.PromptResponse:
+        """Answer a prompt, telling the client all that happens meanwhile."""
+        blocks = [
+            block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in prompt
+        ]
+        with _refusals():
+            reason = await self._session(session_id).prompt(blocks)
+        return schema.PromptResponse.model_validate({"stopReason": reason})
+
+    async def cancel(self, session_id: str, **_: Any) -> None:
+        """Stop what a session is doing; unknown sessions do nothing."""
+        if (session := self._sessions.get(session_id)) is not None:
+            await session.cancel()
+
+    async def authenticate(self, method_id: str, **_: Any) -> schema.AuthenticateResponse:
+        """Refuse: keys are read from the environment and config.toml."""
+        with _refusals():
+            raise UsageError(
+                f"there is no way to log in called {method_id!r}: the key of a model's provider "
+                "is read from the environment variable that config.toml names"
+            )
+
+    async def answer(self, method: str, params: Json, request_id: str | int) -> Json:
+        """Answer what the core asks."""
+        session = self._sessions.get(str(params.get("threadId")))
+        if session is None:
+            raise RemoteError(METHOD_NOT_FOUND, "no session of this client has this thread")
+        return await session.answer(method, params, str(request_id))
+
+    @property
+    def _client(self) -> CodexClient:
+        assert self._core is not None  # noqa: S101 - `open_agent` gives it before anybody calls
+        return self._core
+
+    def _keep(self, opened: Json, mcp_servers: Sequence[Any] | None) -> Session:
+        notices = [_NO_MCP] if mcp_servers else []
+        session = Session(self._client, opened, self._front, notices)
+        self._sessions[session.id] = session
+        return session
+
+    def _session(self, session_id: str) -> Session:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise UsageError(
+                f"there is no session {session_id!r} here: begin one with session/new, or go on "
+                "with a stored one with session/load"
+            )
+        return session
+
+    def _heard(self, method: str, params: Json) -> None:
+        if method == "serverRequest/resolved":
+            session = self._sessions.get(str(params.get("threadId")))
+            if session is not None:
+                session.withdraw(str(params["requestId"]))
+
+    async def _tell(self, session_id: str, update: Json) -> None:
+        told = _UPDATES.validate_python({"sessionId": session_id, "update": sendable(update)})
+        await self._peer.session_update(session_id=session_id, update=told.update)
+
+    async def _ask(self, session_id: str, tool_call: Json, options: list[Json]) -> Json:
+        try:
+            answer = await self._peer.request_permission(
+                session_id=session_id,
+                tool_call=schema.ToolCallUpdate.model_validate(sendable(tool_call)),
+                options=[schema.PermissionOption.model_validate(o) for o in sendable(options)],
+            )
+        except acp.RequestError as error:
+            raise RemoteError(error.code, str(error), error.data) from None
+        return answer.outcome.model_dump(mode="json", by_alias=True)
+
+
+@asynccontextmanager
+async def open_agent(settings: Settings) -> AsyncGenerator[CodexAgent]:
+    """Run a core and an agent over it; leaving ends every turn and closes every rollout."""
+    agent = CodexAgent()
+    async with open_in_process(settings, answer=agent.answer) as core:
+        agent.use(core)
+        yield agent
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    """Let what we refuse leave as an error of the protocol, with its code, sentence and data."""
+    try:
+        yield
+    except RemoteError as error:
+        raise acp.RequestError(error.code, error.message, error.remote_data) from None
+    except CodexError as error:
+        code = -32602 if isinstance(error, UsageError) else error.rpc_code
+        raise acp.RequestError(code, str(error), error.data) from None
+
+
+def _folder(cwd: str) -> str:
+    if not Path(cwd).is_absolute():
+        raise UsageError(f"cwd must be an absolute path, found {cwd!r}")
+    if not Path(cwd).is_dir():
+        raise UsageError(f"there is no folder {cwd!r} to work in")
+    return cwd
+
+
+def _session_info(thread: Json) -> Json:
+    updated = datetime.fromtimestamp(thread["updatedAt"], UTC)
+    title = thread.get("name") or " ".join(str(thread["preview"]).split())[:80]
+    return {
+        "sessionId": thread["id"],
+        "cwd": thread["cwd"],
+        "title": title or None,
+        "updatedAt": updated.isoformat(),
+    }
