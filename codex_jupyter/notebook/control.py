@@ -61,6 +61,15 @@ class Switchboard:
         """Stop a turn; ``False`` if nobody knows it."""
         return any(part.interrupt(turn_id) for part in self._parts)
 
+    def delegate_snapshot(self, thread_id: str, turn_id: str) -> Json | None:
+        """Return what a delegate's turn looks like now, ``None`` if nobody knows it."""
+        known = (part.delegate_snapshot(thread_id, turn_id) for part in self._parts)
+        return next((shown for shown in known if shown is not None), None)
+
+    def interrupt_delegate(self, thread_id: str, turn_id: str) -> bool:
+        """Stop a delegate; ``False`` if nobody knows it."""
+        return any(part.interrupt_delegate(thread_id, turn_id) for part in self._parts)
+
 
 class ControlDesk:
     """Answers the contents of control messages."""
