@@ -21,6 +21,7 @@ WORDS = (
     "threads",
     "notebook",
     "replay",
+    "review",
     "server",
     "interrupt",
     "login",
