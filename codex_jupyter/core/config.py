@@ -106,6 +106,19 @@ class SessionConfig:
             web_search=merged.web_search,
         )
 
+    def wire(self) -> Json:
+        """Return what clients are told of the settings."""
+        return {
+            "model": self.model,
+            "modelProvider": self.provider.id,
+            "cwd": str(self.cwd),
+            "approvalPolicy": self.approval_policy,
+            "approvalsReviewer": self.approvals_reviewer,
+            "sandboxPolicy": self.sandbox,
+            "effort": self.effort,
+            "summary": self.summary,
+        }
+
     def with_overrides(self, overrides: TurnOverrides) -> "SessionConfig":
         """Return the settings after ``overrides``, which are checked but not yet applied.
 

@@ -43,13 +43,17 @@ async def ask_clients(
         params=_addressed(turn, shown, item_id, waits_on, params),
         waits_on=waits_on,
     )
-    with ExitStack() as waiting:
-        for waiter in {id(s): s for s in (state, where)}.values():
-            waiting.enter_context(waiter.waiting_on(request))
-        outcome = await state.broker.ask(request, turn.token, where.announce)
-    if waits_on != "client":
-        await state.record([_resolution(turn, request, outcome)])
-    where.tell_resolved(request, outcome)
+    outcome: Outcome = Withdrawn("nobody waits for the answer any more")
+    try:
+        with ExitStack() as waiting:
+            for waiter in {id(s): s for s in (state, where)}.values():
+                waiting.enter_context(waiter.waiting_on(request))
+            outcome = await state.broker.ask(request, turn.token, where.announce)
+        if waits_on != "client":
+            await state.record([_resolution(turn, request, outcome)])
+    finally:
+        # Also when it could not be stored, or the asker was cancelled: nobody can answer it.
+        where.tell_resolved(request, outcome)
     # The user may have pressed "stop" while the answer was being stored.
     if turn.token.reason is not None:
         return Withdrawn(turn.token.reason)
