@@ -16,6 +16,7 @@ from codex_jupyter.ids import ThreadId, TurnId, new_turn_id
 from codex_jupyter.protocol.events import (
     Event,
     ItemCompleted,
+    ItemStarted,
     RequestOpened,
     RequestResolved,
     TextDelta,
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+
+Planned = Answer | Callable[[Json], Answer]
+"""What the model answers, or how it finds its answer in a request."""
 
 LIMIT = 10.0
 """Seconds a wait may last; what is waited for takes milliseconds."""
@@ -77,7 +81,7 @@ class Tree:
         self.home = home
         self.workspace = workspace
         self.events: list[Event] = []
-        self.plans: dict[str, deque[Answer]] = defaultdict(deque)
+        self.plans: dict[str, deque[Planned]] = defaultdict(deque)
         self.requests: dict[str, list[Json]] = defaultdict(list)
         self.fake = FakeModel(self._answer)
         self.heard: set[ThreadId] = set()
@@ -86,7 +90,7 @@ class Tree:
 
     # What the model does.
 
-    def plan(self, tag: str, *answers: Answer) -> None:
+    def plan(self, tag: str, *answers: Planned) -> None:
         """Answer the thread whose first prompt has ``tag``; without a plan it says `ok`."""
         self.plans[tag].extend(answers)
 
@@ -94,7 +98,8 @@ class Tree:
         tag = tag_of(body)
         self.requests[tag].append(body)
         self._stir()
-        return self.plans[tag].popleft() if self.plans[tag] else say(f"ok {tag}")
+        planned = self.plans[tag].popleft() if self.plans[tag] else say(f"ok {tag}")
+        return planned(body) if callable(planned) else planned
 
     def outputs(self, tag: str) -> list[Any]:
         """Return what the tools gave back, as the newest request of a thread has it."""
@@ -154,6 +159,11 @@ class Tree:
         """Return the completed items of one type."""
         done = [e.msg.item for e in self.of(session) if isinstance(e.msg, ItemCompleted)]
         return [item for item in done if item["type"] == kind]
+
+    def started(self, session: Session | ThreadId | None, **members: Any) -> list[Json]:
+        """Return the items that began and have these members."""
+        begun = [e.msg.item for e in self.of(session) if isinstance(e.msg, ItemStarted)]
+        return [i for i in begun if all(i.get(name) == v for name, v in members.items())]
 
     def said(self, session: Session | ThreadId | None) -> str:
         return "".join(e.msg.delta for e in self.of(session) if isinstance(e.msg, TextDelta))
