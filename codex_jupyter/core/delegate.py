@@ -296,6 +296,7 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
         shown_in=turn if shown else None,
         hear=events.put,
         room=events.room,
+        caught_up=events.caught_up,
     )
     config = child_config(turn.config if turn is not None else parent.config, wish)
     started: list[DelegateHandle] = []

@@ -32,6 +32,9 @@ async def ask_clients(
     """
     shown, where = turn, state
     while shown.lineage is not None and shown.lineage.shown_in is not None:
+        if shown.lineage.caught_up is not None:
+            # The item that is asked about is shown there before the question.
+            await shown.lineage.caught_up(turn.token)
         shown = shown.lineage.shown_in
         where = shown.state
     request = AskedRequest(
