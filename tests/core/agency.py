@@ -32,7 +32,7 @@ async def busy(tree: Tree, session: Session, tag: str = "#root") -> Turn:
     tree.plan(tag, say("busy", deltas=4).hang(after=3))
     before = tree.fake._hanging
     await tree.begin(session, tag)
-    await tree.fake.wait_for_hang(before + 1)
+    await tree.hanging(before + 1)
     assert session.active is not None
     return session.active
 

@@ -95,7 +95,7 @@ async def test_one_number_limits_the_depth(tmp_path: Path, depth: int) -> None:
             assert session.active is not None
             tree.plan(f"#{level}", say("deep", deltas=3).hang(after=3))
             agent = await agents_of(session).spawn(session.active, session, f"#{level} work", None)
-            await tree.fake.wait_for_hang(level + 1)
+            await tree.hanging(level + 1)
             (request,) = tree.requests[f"#{level}"]
             offered = {tool.get("name") for tool in request["tools"]}
             assert set(AGENT_TOOLS) <= offered if level < depth else not set(AGENT_TOOLS) & offered
@@ -129,7 +129,7 @@ async def _hanging(tree: Tree, session: Session, tag: str, n: int) -> Session:
     assert session.active is not None
     tree.plan(tag, say("busy", deltas=4).hang(after=3))
     agent = await agents_of(session).spawn(session.active, session, f"{tag} work", None)
-    await tree.fake.wait_for_hang(n)
+    await tree.hanging(n)
     return agent.session
 
 
@@ -151,7 +151,7 @@ async def test_an_agent_somebody_gives_work_to_during_a_stop_does_not_hold_it_up
             root.interrupt(turn.turn_id)
             tasks.start_soon(give)
         await tree.end_of(turn.turn_id)
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
     assert agent.session.active_turn_id == started[0]
 
 

@@ -22,7 +22,7 @@ async def test_a_completion_wakes_an_idle_parent_and_is_told_once(tree: Tree) ->
     tree.plan("#root", use("spawn_agent", {"message": "#a go"}, "s1"), say("started"), say("good"))
     tree.plan("#a", say("found it").hang(after=2))
     await tree.turn(root, "#root")
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     tree.fake.resume()
     await tree.until(lambda: len(tree.ends(root)) == 2)
     (notice,) = notices(tree.requests["#root"][-1])
@@ -56,7 +56,7 @@ async def test_a_completion_during_a_turn_that_reads_nothing_is_told_after_it(
     if what == "compact":
         tree.plan("#root", say("a summary", deltas=4).hang(after=3))
         second = await tree.begin(root, Compact())
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
     else:
         second = await tree.begin(root, UserShell("sleep 60"))
         await tree.until(lambda: tree.started(root, source="userShell"))
@@ -114,7 +114,7 @@ async def test_wait_means_the_work_given_last_not_an_old_end(tree: Tree) -> None
     turn_id = await tree.begin(root, "#root")
     for n in (1, 2):
         await tree.until(lambda n=n: len(tree.started(root, tool="wait")) == n)
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
         tree.fake.resume()
     await tree.end_of(turn_id)
     _, first, _, second = tree.outputs("#root")
@@ -140,7 +140,7 @@ async def test_a_stop_ends_a_wait(tree: Tree) -> None:
     )
     tree.plan("#a", say("never", deltas=3).hang(after=3))
     turn_id = await tree.begin(root, "#root")
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     await tree.until(lambda: tree.started(root, tool="wait"))
     root.interrupt(turn_id)
     assert (await tree.end_of(turn_id))["status"] == "interrupted"
@@ -230,7 +230,7 @@ async def test_a_policy_that_is_narrowed_later_counts_for_agents_that_run(tree: 
     turn = await busy(tree, root)
     tree.plan("#a", say("ready", deltas=3).hang(after=3), shell("touch made", "c1"), say("done"))
     agent = await agents_of(root).spawn(turn, root, "#a go", None)
-    await tree.fake.wait_for_hang(2)
+    await tree.hanging(2)
     narrow = {"type": "readOnly", "networkAccess": False}
     root.update_settings(TurnOverrides(sandbox=narrow))
     agent.session.steer(agent.session.active_turn_id or "", Spoken(prompt("go on")))

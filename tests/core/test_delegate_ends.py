@@ -41,7 +41,7 @@ async def test_closed_by_somebody_else_it_ends_for_its_owner_too(
     handle = await interactive(tree, root, token)
     if running:
         await handle.submit(UserTurn(prompt("#child")))
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
     await tree.manager.close(handle.thread_id if closed == "child" else root.thread_id)
     await joined(handle)
     assert kinds(await rest_of(handle))[-1] is ThreadClosed
@@ -205,7 +205,7 @@ async def test_an_owner_that_leaves_stops_it(tree: Tree) -> None:
     root = await tree.root()
     tree.plan("#child", say("long", deltas=4).hang(after=3))
     async with await one_shot(tree, root, CancelToken()) as handle:
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
     assert [end["status"] for end in tree.ends(handle.thread_id)] == ["interrupted"]
     await check_nothing_is_left(tree, root)
 
@@ -224,7 +224,7 @@ async def test_a_cancelled_close_still_closes(tree: Tree) -> None:
     root = await tree.root()
     tree.plan("#child", say("long", deltas=4).hang(after=3))
     handle = await one_shot(tree, root, CancelToken())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     with anyio.move_on_after(0):
         await handle.aclose()
     await joined(handle)
@@ -252,7 +252,7 @@ async def test_the_end_of_everything_ends_delegates_first(tree: Tree) -> None:
     tree.plan("#root", say("long", deltas=4).hang(after=3))
     await tree.begin(root, "#root")
     handle = await one_shot(tree, root, CancelToken(), turn=root.active)
-    await tree.fake.wait_for_hang(2)
+    await tree.hanging(2)
     await tree.manager.close(root.thread_id)
     ended = [e.thread_id for e in tree.events if isinstance(e.msg, TurnCompleted)]
     assert ended == [handle.thread_id, root.thread_id]

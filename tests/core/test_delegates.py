@@ -48,7 +48,7 @@ async def test_input_joins_a_turn_that_runs(tree: Tree) -> None:
     tree.plan("#child", say("wait", deltas=3).hang(after=3), say("both"))
     async with await interactive(tree, root, CancelToken()) as handle:
         first = await handle.submit(UserTurn(prompt("#child")))
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
         assert await handle.submit(UserTurn(prompt("and this"))) == first
         tree.fake.resume()
         await tree.end_of(first)
@@ -133,7 +133,7 @@ async def test_closing_stops_the_turn_and_waits_for_its_end(tree: Tree) -> None:
     tree.plan("#child", say("long", deltas=4).hang(after=3))
     handle = await interactive(tree, root, token)
     await handle.submit(UserTurn(prompt("#child")))
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     await handle.aclose()
     assert [end["status"] for end in tree.ends(handle.thread_id)] == ["interrupted"]
     assert token.reason is None
@@ -145,7 +145,7 @@ async def test_an_interrupted_delegate_can_be_given_work_again(tree: Tree) -> No
     tree.plan("#child", say("long", deltas=4).hang(after=3), say("again"))
     async with await interactive(tree, root, CancelToken()) as handle:
         turn_id = await handle.submit(UserTurn(prompt("#child")))
-        await tree.fake.wait_for_hang()
+        await tree.hanging()
         handle.interrupt()
         assert (await tree.end_of(turn_id))["status"] == "interrupted"
         assert handle.status == "interrupted"

@@ -65,7 +65,7 @@ async def test_while_the_model_answers(tree: Tree, twice: bool) -> None:
     root = await tree.root()
     tree.plan("reviewer", reason("hm") + say("all is", deltas=5).hang(after=6))
     turn_id = await tree.begin(root, of_custom())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     root.interrupt(turn_id)
     if twice:
         await anyio.lowlevel.checkpoint()
@@ -133,7 +133,7 @@ async def test_right_at_the_end(tree: Tree, steps: int) -> None:
     root = await tree.root()
     tree.plan("reviewer", say("all good").hang(after=2))
     turn_id = await tree.begin(root, of_custom())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     (child,) = root.kin.children
     tree.heard.add(child)
     tree.fake.resume()
@@ -150,7 +150,7 @@ async def test_a_review_takes_the_place_of_a_turn_that_runs(tree: Tree) -> None:
     root = await tree.root()
     tree.plan("#root", say("long", deltas=4).hang(after=3))
     first = await tree.begin(root, "#root")
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     second = await tree.begin(root, of_custom())
     assert second != first
     assert (await tree.end_of(first))["status"] == "interrupted"
@@ -162,7 +162,7 @@ async def test_no_second_review_and_no_compaction_while_one_runs(tree: Tree) -> 
     root = await tree.root()
     tree.plan("reviewer", say("long", deltas=4).hang(after=3))
     turn_id = await tree.begin(root, of_custom())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     for op in (of_custom("again"), Compact()):
         with pytest.raises(NotSteerableError):
             await tree.begin(root, op)
@@ -174,7 +174,7 @@ async def test_a_thread_that_is_closed_during_a_review(tree: Tree) -> None:
     root = await tree.root()
     tree.plan("reviewer", say("long", deltas=4).hang(after=3))
     turn_id = await tree.begin(root, of_custom())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     await tree.manager.close(root.thread_id)
     (end,) = tree.ends(root)
     assert (end["id"], end["status"]) == (turn_id, "interrupted")

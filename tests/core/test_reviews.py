@@ -214,7 +214,7 @@ async def test_input_during_a_review_is_answered_after_it(tree: Tree) -> None:
     tree.plan("reviewer", say("all good", deltas=3).hang(after=3))
     tree.plan("#more", say("and this is the answer"))
     turn_id = await tree.begin(root, of_custom())
-    await tree.fake.wait_for_hang()
+    await tree.hanging()
     assert root.steer(turn_id, Spoken(prompt("#more please"))) == turn_id
     tree.fake.resume()
     assert (await tree.end_of(turn_id))["status"] == "completed"

@@ -101,6 +101,11 @@ class Tree:
         planned = self.plans[tag].popleft() if self.plans[tag] else say(f"ok {tag}")
         return planned(body) if callable(planned) else planned
 
+    async def hanging(self, n: int = 1) -> None:
+        """Wait until ``n`` answers of the model hang."""
+        with anyio.fail_after(LIMIT):
+            await self.fake.wait_for_hang(n)
+
     def outputs(self, tag: str) -> list[Any]:
         """Return what the tools gave back, as the newest request of a thread has it."""
         items = self.requests[tag][-1]["input"]
