@@ -287,6 +287,8 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
     """
     events = DelegateEvents(limit)
     own = token.child()
+    if turn is not None:
+        turn.token.adopt(own)
     lineage = Lineage(
         parent,
         wish.source,
@@ -300,7 +302,7 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
     )
     config = child_config(turn.config if turn is not None else parent.config, wish)
     started: list[DelegateHandle] = []
-    with token.scope():
+    with own.scope():
         session = await threads.start_child(
             config,
             lineage,
@@ -321,7 +323,7 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
                     await handle.aclose("its history could not be stored")
                 raise
     over = "the turn it is for is over" if turn is not None and turn.closed else None
-    if (reason := token.reason or over) is not None or not started:
+    if (reason := own.reason or over) is not None or not started:
         for handle in started:
             await handle.aclose()
         raise DelegateError(f"the delegate was not started: {reason}")

@@ -257,3 +257,27 @@ async def test_the_end_of_everything_ends_delegates_first(tree: Tree) -> None:
     ended = [e.thread_id for e in tree.events if isinstance(e.msg, TurnCompleted)]
     assert ended == [handle.thread_id, root.thread_id]
     assert "#child do it" in words_of(tree.requests["#child"][0])
+
+
+async def test_a_turn_that_is_stopped_gets_no_delegate_while_it_waits_for_others(
+    tree: Tree,
+) -> None:
+    root = await tree.root()
+    tree.plan("#root", say("long", deltas=4).hang(after=3))
+    await tree.begin(root, "#root")
+    turn = root.active
+    assert turn is not None
+    # It is waited for, because the command it has started winds down slowly.
+    tree.plan("#slow", shell("trap 'sleep 1; exit' TERM; echo on > made; sleep 60 & wait"))
+    slow = await one_shot(tree, root, CancelToken(), words="#slow")
+    assert tree.answer(root, await tree.question(), "accept")
+    with anyio.fail_after(LIMIT):
+        while not (tree.workspace / "made").exists():
+            await anyio.lowlevel.checkpoint()
+    root.interrupt(turn.turn_id)
+    await tree.until(lambda: tree.items(root, "agentMessage"))
+    with pytest.raises(DelegateError, match="interrupted"):
+        await one_shot(tree, root, CancelToken(), turn=turn)
+    await tree.end_of(turn.turn_id)
+    await slow.aclose()
+    assert not tree.requests["#child"]

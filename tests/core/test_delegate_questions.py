@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from codex_jupyter.core.delegate import DelegateHandle
+from codex_jupyter.core.turn_questions import WaitsOn
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Withdrawn
 from codex_jupyter.ids import ItemId
@@ -105,16 +106,16 @@ async def test_a_turn_that_has_ended_asks_nobody(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("waits_on", ["approval", "userInput", "client"])
-async def test_an_asker_that_is_cancelled_leaves_no_question(tree: Tree, waits_on: str) -> None:
+async def test_an_asker_that_is_cancelled_leaves_no_question(tree: Tree, waits_on: WaitsOn) -> None:
     root = await tree.root()
     turn = await busy(tree, root)
     with anyio.fail_after(LIMIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(turn.ask, "item/tool/call", {}, ItemId("x"), waits_on)
-            question = await tree.question()
+            await tree.question()
             tasks.cancel_scope.cancel()
     assert tree.outcomes() == ["withdrawn"]
-    assert not tree.answer(root, question, "accept")
+    assert not tree.answer(root, tree.asked()[0], "accept")
     assert root.state.status["activeFlags"] == []
 
 
