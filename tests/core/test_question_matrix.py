@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from codex_jupyter.core.delegate import DelegateHandle, DelegateWish
@@ -19,7 +21,7 @@ from codex_jupyter.protocol.events import Event
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from tests.core.agency import busy
 from tests.core.handles import joined, kinds, one_shot, rest_of
-from tests.core.tree import Json, Tree, growing, shell
+from tests.core.tree import LIMIT, Json, Tree, growing, shell
 from tests.fake_model import Answer, call
 
 pytestmark = pytest.mark.anyio
@@ -145,6 +147,12 @@ async def end_it(
             await handle.aclose()
 
 
+async def waits_for_its_reader(handle: DelegateHandle) -> None:
+    with anyio.fail_after(LIMIT):
+        while not handle._events._taken.statistics().tasks_waiting:
+            await anyio.lowlevel.checkpoint()
+
+
 def outputs(child: Session) -> Sequence[str]:
     """Return what the tools gave back, as the delegate remembers it."""
     return [str(item["output"]) for item in child.state.history.items if "output" in item]
@@ -194,7 +202,7 @@ async def test_a_question_ends_as_the_table_says(
         await end_it(tree, root, handle, await tree.question(), cell)
         if way == "consumer full":
             # It goes on until what it did is to be told, and no further.
-            await tree.until(lambda: kind == "client tool" or tree.outcomes())
+            await waits_for_its_reader(handle)
             tree.fake.resume()
         await joined(handle)
         tree.fake.resume()
