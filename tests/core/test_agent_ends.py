@@ -277,3 +277,32 @@ async def test_a_thread_that_closes_writes_nothing_of_its_agents(tree: Tree) -> 
     again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
     await tree.turn(again, "hello again")
     assert notices(tree.requests["#root"][-1]) == []
+
+
+async def test_a_stop_reaches_agents_of_an_earlier_turn(tree: Tree) -> None:
+    root = await tree.root()
+    turn = await busy(tree, root)
+    agent, _ = await at_work(tree, turn, root, "#a")
+    tree.fake.resume()
+    assert (await tree.end_of(turn.turn_id))["status"] == "completed"
+    later = await busy(tree, root)
+    root.interrupt(later.turn_id)
+    assert (await tree.end_of(later.turn_id))["status"] == "interrupted"
+    assert [end["status"] for end in tree.ends(agent.thread_id)] == ["interrupted"]
+    assert tree.ends()[-1]["id"] == later.turn_id
+
+
+async def test_nobody_touches_an_agent_of_another_one_in_its_tree(tmp_path: Path) -> None:
+    async with growing(tmp_path, end="[agents]\nmax_depth = 2") as tree:
+        root = await tree.root()
+        await busy(tree, root)
+        child = await _hanging(tree, root, "#child", 2)
+        sibling = await _hanging(tree, root, "#sibling", 3)
+        grandchild = await _hanging(tree, child, "#grandchild", 4)
+        agents = agents_of(root)
+        for caller, other in ((root, grandchild), (child, sibling), (grandchild, child)):
+            with pytest.raises(AgentError, match="not found"):
+                await agents.close(caller, other.thread_id)
+            with pytest.raises(AgentError, match="not found"):
+                await agents.resume(caller, other.thread_id)
+        assert not tree.ends()
