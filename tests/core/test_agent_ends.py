@@ -265,20 +265,6 @@ async def test_without_the_feature_there_are_no_agents(tmp_path: Path) -> None:
         assert not set(AGENT_TOOLS) & {tool.get("name") for tool in request["tools"]}
 
 
-async def test_a_thread_that_closes_writes_nothing_of_its_agents(tree: Tree) -> None:
-    root = await tree.root()
-    turn = await busy(tree, root)
-    await at_work(tree, turn, root, "#a")
-    tree.fake.resume()
-    await tree.end_of(turn.turn_id)
-    await tree.manager.close(root.thread_id)
-    from codex_jupyter.core.config import ThreadOptions
-
-    again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
-    await tree.turn(again, "hello again")
-    assert notices(tree.requests["#root"][-1]) == []
-
-
 async def test_a_stop_reaches_agents_of_an_earlier_turn(tree: Tree) -> None:
     root = await tree.root()
     turn = await busy(tree, root)

@@ -262,3 +262,17 @@ async def test_roles_differ_as_their_settings_say(tmp_path: Path) -> None:
         assert explorer.session.config.sandbox["type"] == "readOnly"
         assert explorer.session.config.policy.refuses
         assert critic.nickname != explorer.nickname
+
+
+async def test_a_thread_that_closes_writes_nothing_of_its_agents(tree: Tree) -> None:
+    root = await tree.root()
+    turn = await busy(tree, root)
+    await at_work(tree, turn, root, "#a")
+    tree.fake.resume()
+    await tree.end_of(turn.turn_id)
+    await tree.manager.close(root.thread_id)
+    from codex_jupyter.core.config import ThreadOptions
+
+    again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+    await tree.turn(again, "hello again")
+    assert notices(tree.requests["#root"][-1]) == []
