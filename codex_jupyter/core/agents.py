@@ -14,7 +14,7 @@ from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import EndedTurn, Turn
-from codex_jupyter.errors import AgentError, CodexError
+from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id
 from codex_jupyter.protocol.items import TextInput
@@ -187,8 +187,7 @@ class Agents:
             try:
                 await self._submit(turn, agent, text)
             except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await self._close(agent)
+                await self._close(agent)
                 raise
         return agent
 
@@ -208,8 +207,10 @@ class Agents:
                 # Whoever stops it need not be told that it stopped. (W-41)
                 run.told = run.told or run.outcome is None
             agent.session.stop("interrupted by its parent")
+        while (active := agent.session.active) is not None and active.is_leaving:
+            await active.ended.wait()
         # Input that joins running work needs no slot of its own.
-        with nullcontext() if agent.session.active is not None else self._slot():
+        with nullcontext() if active is not None else self._slot():
             return await self._submit(turn, agent, text)
 
     async def resume(self, caller: Session, agent_id: str) -> Agent:
@@ -238,6 +239,9 @@ class Agents:
             session = await self._threads.resume_child(parse_thread_id(agent_id), link)
         except AgentError:
             raise
+        except DuplicateIdError:
+            # Somebody else was quicker: then it is an open agent, or a thread of its own.
+            return self.find(caller, agent_id)
         except CodexError as error:
             raise AgentError(f"agent with id {agent_id[:64]} not found: {error}") from error
         lineage = session.lineage
@@ -253,7 +257,8 @@ class Agents:
         """Wait until the newest work of one of the agents has ended.
 
         Returns those whose work has ended by then, and whether the time was up first. Bound to
-        what was given to them last, not to a status that may be an old one. (W-40)
+        what was given to them last, not to a status that may be an old one. (W-40) One that was
+        opened again and given nothing is not waited for, unless there are only such.
 
         Raises:
             AgentError: One is not the caller's.
@@ -264,9 +269,9 @@ class Agents:
             run.waiters += 1
         try:
             with anyio.move_on_after(seconds) as limit:
-                if len(watched) == len(agents):
+                if not any(agent.closed for agent in agents):
                     await _first_of([run for _, run in watched])
-            ended = {a.thread_id: a for a in agents if a.closed}
+            ended = {a.thread_id: a for a in agents if a.closed or not watched}
             for agent, run in watched:
                 if run.outcome is not None:
                     run.told = True
@@ -295,17 +300,19 @@ class Agents:
     def forget(self, session: Session) -> None:
         """Note that a thread is no longer loaded; an agent of this id can be resumed."""
         agent = self._agents.get(session.thread_id)
-        if agent is not None:
+        if agent is not None and agent.session is session:
             agent.closed = True
             for run in agent.runs.values():
+                self._slots -= run.holds_slot and run.outcome is None
+                run.holds_slot = False
                 run.ended.set()
 
     async def _close(self, agent: Agent) -> None:
         agent.token.cancel("closed by its parent")
         agent.closed = True
-        await self._threads.close(agent.thread_id)
-        for run in agent.runs.values():
-            run.ended.set()
+        # Also where the caller is stopped meanwhile: closed and loaded would be for ever.
+        with anyio.CancelScope(shield=True):
+            await self._threads.close(agent.thread_id, agent.session)
 
     async def _submit(self, turn: Turn, agent: Agent, text: str) -> TurnId:
         op = UserTurn((TextInput(text=text),))
@@ -366,6 +373,10 @@ class Agents:
 
     async def _tell_idle(self, parent: Session, items: tuple[Json, ...], *, wake: bool) -> None:
         """Let a parent at rest read what happened: at once, or with its next turn."""
+        while (active := parent.active) is not None and not active.takes_input:
+            await active.ended.wait()
+        if parent.retired:
+            return
         try:
             if wake and self.settings.wake_parent:
                 notice = Submission(new_turn_id(), Notice(items), chosen_by_caller=False)

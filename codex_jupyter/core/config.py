@@ -27,6 +27,9 @@ _SANDBOX_TYPES: Final = {
     "danger-full-access": "dangerFullAccess",
 }
 
+_WIDTHS: Final = ("readOnly", "workspaceWrite", "externalSandbox", "dangerFullAccess")
+"""Kinds of sandbox policies, from the narrowest. An external one is all files inside its walls."""
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadOptions:
@@ -106,6 +109,19 @@ class SessionConfig:
             web_search=merged.web_search,
         )
 
+    def wire(self) -> Json:
+        """Return what clients are told of the settings."""
+        return {
+            "model": self.model,
+            "modelProvider": self.provider.id,
+            "cwd": str(self.cwd),
+            "approvalPolicy": self.approval_policy,
+            "approvalsReviewer": self.approvals_reviewer,
+            "sandboxPolicy": self.sandbox,
+            "effort": self.effort,
+            "summary": self.summary,
+        }
+
     def with_overrides(self, overrides: TurnOverrides) -> "SessionConfig":
         """Return the settings after ``overrides``, which are checked but not yet applied.
 
@@ -132,14 +148,13 @@ class SessionConfig:
 
 def meet_of_sandboxes(one: Json, other: Json) -> Json:
     """Return the sandbox policy that allows nothing that one of the two does not."""
-    kinds = tuple(_SANDBOX_TYPES.values())
-    narrow, wide = sorted((one, other), key=lambda policy: kinds.index(policy["type"]))
-    network = bool(narrow.get("networkAccess")) and (
-        wide["type"] == "dangerFullAccess" or bool(wide.get("networkAccess"))
-    )
+    narrow, wide = sorted((one, other), key=lambda policy: _WIDTHS.index(policy["type"]))
     if narrow["type"] == "dangerFullAccess":
         return dict(narrow)
-    if narrow["type"] == "readOnly" or wide["type"] == "dangerFullAccess":
+    network = _has_network(narrow) and _has_network(wide)
+    if narrow["type"] == "externalSandbox":
+        return {**narrow, "networkAccess": "enabled" if network else "restricted"}
+    if narrow["type"] == "readOnly" or wide["type"] != "workspaceWrite":
         return {**narrow, "networkAccess": network}
     roots = set(wide.get("writableRoots") or ())
     return {
@@ -151,6 +166,12 @@ def meet_of_sandboxes(one: Json, other: Json) -> Json:
             for name in ("excludeTmpdirEnvVar", "excludeSlashTmp")
         },
     }
+
+
+def _has_network(policy: Json) -> bool:
+    # An external sandbox says it in a word, the others as a truth value.
+    said = policy.get("networkAccess")
+    return policy["type"] == "dangerFullAccess" or said is True or said == "enabled"
 
 
 def sandbox_of_mode(mode: str, write: WorkspaceWrite) -> Json:

@@ -12,7 +12,7 @@ from codex_jupyter.core.delegate_events import MAX_WAITING, DelegateEvents, Enve
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import EndedTurn, Turn
-from codex_jupyter.errors import CodexError, DelegateError, InvalidRequestError
+from codex_jupyter.errors import DelegateError, InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id
 from codex_jupyter.protocol.items import UserInput
@@ -85,8 +85,8 @@ class StartsThreads(Protocol):
         """Load a stored thread below another one."""
         ...
 
-    async def close(self, thread_id: ThreadId) -> bool:
-        """Stop and unload a thread and all below it."""
+    async def close(self, thread_id: ThreadId, session: Session | None = None) -> bool:
+        """Stop and unload a thread and all below it, if it is still that session."""
         ...
 
     def post(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -154,6 +154,7 @@ class DelegateHandle:
         """How its newest ended turn ended."""
 
         session.on_end(self._note_end)
+        session.on_close(self._finished.set)
 
     @property
     def thread_id(self) -> ThreadId:
@@ -192,8 +193,11 @@ class DelegateHandle:
     async def _submit(self, op: TurnOp, submission_id: TurnId | None) -> TurnId:
         async with self._submitting:
             if self._finished.is_set() or self._token.reason is not None:
-                raise DelegateError(f"the delegate {self.thread_id} has ended; start another one")
-            turn_id, start = await self.begin(op, submission_id)
+                raise _over(self.thread_id)
+            try:
+                turn_id, start = await self.begin(op, submission_id)
+            except ThreadNotFoundError:
+                raise _over(self.thread_id) from None
             start()
             return turn_id
 
@@ -237,7 +241,8 @@ class DelegateHandle:
             with self._token.scope():
                 await self._finished.wait()
             with anyio.CancelScope(shield=True):
-                await self._threads.close(self.thread_id)
+                await self._threads.close(self.thread_id, self._session)
+                await self._session.closed.wait()
         finally:
             self._finished.set()
             self._events.close()
@@ -247,6 +252,10 @@ class DelegateHandle:
         self.last = ended
         if self._one_shot:
             self._finished.set()
+
+
+def _over(thread_id: ThreadId) -> DelegateError:
+    return DelegateError(f"the delegate {thread_id} has ended; start another one")
 
 
 async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made of
@@ -273,11 +282,13 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
         one_shot: Used by `run_delegate_one_shot`.
 
     Raises:
-        DelegateError: The token was cancelled first; nothing is left of it.
+        DelegateError: The token was cancelled first, or the turn is over; nothing is left of it.
         CodexError: As `ThreadManager.start`.
     """
     events = DelegateEvents(limit)
     own = token.child()
+    if turn is not None:
+        turn.token.adopt(own)
     lineage = Lineage(
         parent,
         wish.source,
@@ -287,10 +298,11 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
         shown_in=turn if shown else None,
         hear=events.put,
         room=events.room,
+        caught_up=events.caught_up,
     )
     config = child_config(turn.config if turn is not None else parent.config, wish)
     started: list[DelegateHandle] = []
-    with token.scope():
+    with own.scope():
         session = await threads.start_child(
             config,
             lineage,
@@ -306,13 +318,15 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
         if wish.history:
             try:
                 await session.inject(wish.history)
-            except CodexError:
-                await handle.aclose("its history could not be stored")
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await handle.aclose("its history could not be stored")
                 raise
-    if token.reason is not None or not started:
+    over = "the turn it is for is over" if turn is not None and turn.closed else None
+    if (reason := own.reason or over) is not None or not started:
         for handle in started:
-            await handle.join()
-        raise DelegateError(f"the delegate was not started: {token.reason}")
+            await handle.aclose()
+        raise DelegateError(f"the delegate was not started: {reason}")
     return started[0]
 
 

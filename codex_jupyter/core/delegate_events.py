@@ -86,6 +86,12 @@ class DelegateEvents:
             while len(self._waiting) >= self._limit and not self._closed:
                 await self._taken.wait()
 
+    async def caught_up(self, token: CancelToken) -> None:
+        """Wait until all has been taken, the stream is closed, or ``token`` is cancelled."""
+        with token.scope():
+            while self._waiting and not self._closed:
+                await self._taken.wait()
+
     async def next(self) -> Envelope | None:
         """Wait for the next event; ``None`` after the last. A cancelled wait loses none."""
         while not self._waiting:

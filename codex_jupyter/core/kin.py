@@ -68,12 +68,15 @@ class Kin:
     async def join(self, turn: "Turn") -> None:
         """End the delegates of ``turn`` and, if it was stopped, wait until all below has ended."""
         with anyio.move_on_after(JOIN_LIMIT) as waiting:
-            async with anyio.create_task_group() as ending:
-                for delegate in tuple(turn.delegates):
-                    ending.start_soon(delegate.aclose)
+            # One may still come while others end.
+            while turn.delegates:
+                async with anyio.create_task_group() as ending:
+                    while turn.delegates:
+                        ending.start_soon(turn.delegates.pop().aclose)
             if turn.token.reason is not None:
                 for child in tuple(self._stopped_with()):
-                    if child.active is not None:
+                    # One that somebody started after the stop is not stopped, so not waited for.
+                    if child.active is not None and child.active.is_leaving:
                         await child.active.ended.wait()
         if waiting.cancelled_caught:
             _log.error("turn %s ends, but something it started does not", turn.turn_id)

@@ -47,6 +47,9 @@ class Lineage:
     room: Callable[[CancelToken], Awaitable[None]] | None = None
     """Waits until whoever hears the events can take more, or until a token is cancelled."""
 
+    caught_up: Callable[[CancelToken], Awaitable[None]] | None = None
+    """Waits until whoever hears the events has taken all, or until a token is cancelled."""
+
     @property
     def depth(self) -> int:
         """How many threads are above this one."""

@@ -1,11 +1,9 @@
 """The review turn: a one-shot delegate looks, its items show in the turn, its findings stay."""
 
-import subprocess
-from pathlib import Path
+import re
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 from codex_jupyter.core.delegate import (
     DelegateHandle,
@@ -29,7 +27,9 @@ from codex_jupyter.errors import CodexError, DelegateError, ModelError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.events import (
     ContextCompacted,
+    ErrorNoted,
     Event,
+    EventMsg,
     ItemCompleted,
     ItemStarted,
     StatusChanged,
@@ -40,6 +40,8 @@ from codex_jupyter.protocol.events import (
 )
 from codex_jupyter.protocol.items import TextInput
 from codex_jupyter.protocol.ops import Review
+from codex_jupyter.tools.child_env import child_environment
+from codex_jupyter.tools.shell import Command, run_command
 
 __all__ = ["run_review"]
 
@@ -50,6 +52,8 @@ GIT_LIMIT: Final = 10.0
 
 LEAVE_LIMIT: Final = 30.0
 """Storing what is left of a review that was stopped."""
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
 
 _NOT_SHOWN: Final = (
     # The turn has a begin and an end of its own.
@@ -99,13 +103,8 @@ async def run_review(
 async def _begin(
     threads: StartsThreads, session: Session, turn: Turn, op: Review, model: str | None
 ) -> DelegateHandle:
-    base: str | None = None
     branch = op.target.get("branch")
-    if isinstance(branch, str):
-        with turn.token.scope():
-            base = await anyio.to_thread.run_sync(
-                _merge_base, turn.workspace, branch, abandon_on_cancel=True
-            )
+    base = await _merge_base(turn, branch) if isinstance(branch, str) else None
     wish = DelegateWish(
         source={"subagent": "review"},
         nickname="reviewer",
@@ -129,6 +128,8 @@ class _Shown:
         self.last: Json | None = None
 
     async def take(self, event: Event) -> None:
+        if _stays_below(event.msg):
+            return
         match event.msg:
             case ItemStarted({"type": "agentMessage"} as item):
                 self._messages.add(item["id"])
@@ -144,8 +145,6 @@ class _Shown:
                     self._turn.drop_item(item)
                 else:
                     await self._turn.complete_item(item)
-            case msg if isinstance(msg, _NOT_SHOWN):
-                pass
             case msg:
                 self._turn.publish(msg)
 
@@ -153,6 +152,18 @@ class _Shown:
         if self.last is not None:
             await _show(self._turn, self.last)
         self.last = item
+
+
+def _stays_below(msg: EventMsg) -> bool:
+    match msg:
+        case ItemStarted({"type": "userMessage"}) | ItemCompleted({"type": "userMessage"}):
+            # What the reviewer is asked is nothing the user said.
+            return True
+        case ErrorNoted(will_retry=False):
+            # It is how the reviewer's turn ends, and then how this one does.
+            return True
+        case _:
+            return isinstance(msg, _NOT_SHOWN)
 
 
 async def _leave(turn: Turn, shown: _Shown, problem: CodexError | None) -> None:
@@ -198,24 +209,28 @@ def _problem(handle: DelegateHandle) -> CodexError | None:
                 info=told.get("codexErrorInfo") or "other",
                 details=told.get("additionalDetails"),
             )
-        case _:
+        case EndedTurn(status="completed"):
             return None
+        case _:
+            # What it said on the way is no result.
+            return DelegateError("the reviewer was stopped before it was done; start it again")
 
 
-def _merge_base(workspace: Path, branch: str) -> str | None:
+async def _merge_base(turn: Turn, branch: str) -> str | None:
     """Return the commit where the current branch left ``branch``; ``None`` if git cannot say."""
     if branch.startswith("-"):
         return None
-    try:
-        done = subprocess.run(  # noqa: S603 - the branch is no option, and there is no shell
-            ["git", "merge-base", "HEAD", branch],  # noqa: S607 - the user's own git
-            cwd=workspace,
-            capture_output=True,
-            text=True,
-            timeout=GIT_LIMIT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired, ValueError):
-        return None
-    base = done.stdout.strip()
-    return base if done.returncode == 0 and base else None
+    command = Command(
+        argv=("git", "merge-base", "HEAD", branch),
+        cwd=turn.workspace,
+        timeout=GIT_LIMIT,
+        env=child_environment(turn.environment, new_item_id()),
+    )
+    found = await run_command(command, on_output=_ignore, token=turn.token)
+    # A warning of git's may stand before it.
+    last = found.output.strip().rpartition("\n")[2]
+    return last if found.exit_code == 0 and _COMMIT.fullmatch(last) else None
+
+
+def _ignore(_text: str) -> None:
+    """Show nobody what git says."""

@@ -238,7 +238,8 @@ def _priority(value: Any) -> int | None:
 def _share(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124
         return None
-    return min(max(float(value), 0.0), 1.0)
+    # Bounded first: a whole number may be too large for a float.
+    return float(min(max(value, 0), 1))
 
 
 def render_review(output: ReviewOutput) -> str:

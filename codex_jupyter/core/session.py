@@ -28,6 +28,7 @@ from codex_jupyter.errors import (
     NoActiveTurnError,
     NotSteerableError,
     PatchError,
+    ThreadNotFoundError,
     TurnConflictError,
 )
 from codex_jupyter.ids import ThreadId, TurnId, same_turn_id
@@ -135,6 +136,13 @@ class Session:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._ending: list[Callable[[EndedTurn], None]] = []
+        self._closing: list[Callable[[], None]] = []
+        self.retired = False
+        """Whether it is closing or closed, and takes nothing more."""
+
+        self.closed = anyio.Event()
+        """Set by the thread manager when nothing of it runs or is open any more."""
+
         self.terminals = Terminals(self.state)
         # The servers are the root's: twenty delegates must not start each of them twenty times.
         self.mcp = McpServers(mcp_servers or {}, environment) if lineage is None else self.root.mcp
@@ -179,6 +187,10 @@ class Session:
         """Call ``listener`` after each turn's end; it must not block."""
         self._ending.append(listener)
 
+    def on_close(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when the thread begins to close; it must not block."""
+        self._closing.append(listener)
+
     @property
     def active_turn_id(self) -> TurnId | None:
         """The running turn, known from the moment its id is given out."""
@@ -203,6 +215,7 @@ class Session:
             TurnConflictError: The caller chose an id, but another turn is active.
             NotSteerableError: A turn is active that takes no input, or this is none.
             InvalidRequestError: The input is empty or an override does not fit.
+            ThreadNotFoundError: The thread is closing, or closed.
             RolloutError: The turn could not be stored; the id stays free and no override counts.
         """
         op = submission.op
@@ -212,6 +225,7 @@ class Session:
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
+        self._require_open()
         if submission.id in self._used_turn_ids:
             status = self.state.transcript.status_of(submission.id) or "used"
             raise DuplicateIdError("turn", submission.id, status)
@@ -290,6 +304,7 @@ class Session:
         """Let the model know ``items``: at once, or before the running turn's next answer.
 
         Raises:
+            ThreadNotFoundError: The thread is closing, or closed.
             RolloutError: They could not be stored; the model does not know them.
         """
         active = self._active
@@ -297,6 +312,7 @@ class Session:
             active.inject(items)
             return
         async with self._editing:
+            self._require_open()
             await self._create_rollout(self.config)
             await self.state.record([Record("response_item", dict(item)) for item in items])
             self.state.history.append(items)
@@ -311,18 +327,7 @@ class Session:
 
     def tell_settings(self) -> None:
         """Announce the settings of later turns."""
-        config = self.config
-        settings: Json = {
-            "model": config.model,
-            "modelProvider": config.provider.id,
-            "cwd": str(config.cwd),
-            "approvalPolicy": config.approval_policy,
-            "approvalsReviewer": config.approvals_reviewer,
-            "sandboxPolicy": config.sandbox,
-            "effort": config.effort,
-            "summary": config.summary,
-        }
-        self.state.emit(SettingsChanged(settings))
+        self.state.emit(SettingsChanged(self.config.wire()))
 
     async def rename(self, name: str) -> None:
         """Give the thread another name and tell it.
@@ -352,9 +357,17 @@ class Session:
             async for turn in self._work_out:
                 await TurnRun(turn, self.state, self).run()
 
+    def retire(self) -> None:
+        """Take no more turns, and stop what runs; `aclose` waits for its end."""
+        if not self.retired:
+            self.retired = True
+            for listener in tuple(self._closing):
+                listener()
+        self.stop("shutdown")
+
     async def aclose(self) -> None:
         """Interrupt what runs, wait for its end, and close the rollout."""
-        self.stop("shutdown")
+        self.retire()
         if (active := self._active) is not None:
             with anyio.move_on_after(END_LIMIT):
                 await active.ended.wait()
@@ -364,8 +377,10 @@ class Session:
         if self.lineage is None:
             with anyio.move_on_after(END_LIMIT):
                 await self.mcp.aclose()
-        if self.state.recorder is not None:
-            await self.state.recorder.aclose()
+        # Whoever is creating the rollout, or writing to it, finishes first.
+        async with self._editing:
+            if self.state.recorder is not None:
+                await self.state.recorder.aclose()
 
     def forget_agent(self, session: "Session") -> None:
         """Note that a thread of this tree is no longer loaded."""
@@ -407,6 +422,10 @@ class Session:
         if self._active is turn:
             self._active = None
             self.edits.note(turn.turn_id, turn.turn_diff.reversal())
+
+    def _require_open(self) -> None:
+        if self.retired:
+            raise ThreadNotFoundError(f"thread not found: {self.thread_id}")
 
     def _name_record(self, name: str) -> Record:
         payload = {

@@ -182,6 +182,11 @@ class SessionState:
             self._show_waits()
 
     @property
+    def total_tokens(self) -> int:
+        """Tokens the thread has used so far, with its delegates."""
+        return int(self._total.get("totalTokens", 0))
+
+    @property
     def context_tokens(self) -> int:
         """Tokens the next request takes: what the model reported, and an estimate of the rest."""
         return self._last_tokens + self.history.uncounted_tokens
@@ -246,15 +251,16 @@ class SessionState:
         """Add what a delegate used to the totals; the model's context here is as it was.
 
         Args:
-            turn_id: The turn that is charged: the running one, or the last; ``None`` if the
-                thread had none so far.
+            turn_id: The turn that is charged: the running one, or the last. Without one the next
+                turn tells the totals.
             tokens: A breakdown in wire shape.
             config: Names the context window.
         """
         self._total = sum_of_tokens(self._total, tokens)
+        if turn_id is None:
+            return
         last = self._last or dict.fromkeys(_USAGE, 0)
-        if turn_id is not None:
-            await self._tell_usage(turn_id, last, config, {"delegated": tokens})
+        await self._tell_usage(turn_id, last, config, {"delegated": tokens})
 
     async def _tell_usage(
         self, turn_id: TurnId, last: Json, config: SessionConfig, more: Json | None = None

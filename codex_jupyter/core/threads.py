@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -176,6 +176,7 @@ class ThreadManager:
         check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
         chosen = thread_id or new_thread_id()
         async with self._reserved(chosen, minted=thread_id is None):
+            self._require_parent(lineage)
             session = self._adopt(
                 self._builder.new(
                     chosen,
@@ -207,9 +208,16 @@ class ThreadManager:
             recorder, stored = await self._store.open(thread_id)
             return await self._opened(recorder, stored, ThreadOptions(), link)
 
-    async def close(self, thread_id: ThreadId) -> bool:
-        """Unload a thread, alone with it; see `unload`."""
+    async def close(self, thread_id: ThreadId, session: Session | None = None) -> bool:
+        """Unload a thread, alone with it; see `unload`.
+
+        Args:
+            thread_id: The thread.
+            session: Closed only while the thread is this one, not if it came back meanwhile.
+        """
         async with self.alone_with(thread_id, "being closed"):
+            if session is not None and self.find(thread_id) is not session:
+                return False
             return await self.unload(thread_id)
 
     def post(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -320,11 +328,12 @@ class ThreadManager:
             return False
         # Once begun it ends: a session half closed would belong to nobody.
         with anyio.CancelScope(shield=True):
-            session.stop("shutdown")
+            session.retire()
+            # Not loaded from here on, so that nothing new begins below it.
+            self._sessions.pop(thread_id, None)
             async with anyio.create_task_group() as closing:
                 for child in tuple(session.kin.children):
                     closing.start_soon(self.close, child)
-            self._sessions.pop(thread_id, None)
             await self._close(session)
             if session.lineage is not None:
                 session.lineage.parent.kin.children.pop(thread_id, None)
@@ -378,6 +387,7 @@ class ThreadManager:
     ) -> Session:
         try:
             lineage = None if link is None else link(stored)
+            self._require_parent(lineage)
             session = self._builder.revive(stored, options, lineage=lineage)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -408,13 +418,25 @@ class ThreadManager:
         return thread_shape(session, include_turns=include_turns)
 
     async def close_all(self) -> None:
-        """End all turns, close all rollouts, stop all providers. Sessions close side by side."""
+        """End all turns, close all rollouts, stop all providers. Trees close side by side."""
         sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.retire()
         async with anyio.create_task_group() as closing:
             for session in sessions.values():
-                closing.start_soon(self._close, session)
+                above = session.lineage
+                if above is None or above.parent.thread_id not in sessions:
+                    closing.start_soon(self._close_tree, session, sessions)
         await self.clients.aclose()
         await self._store.aclose()
+
+    async def _close_tree(self, session: Session, sessions: Mapping[ThreadId, Session]) -> None:
+        """Close what is below first: the usage of its turns is still stored above."""
+        async with anyio.create_task_group() as closing:
+            for child in tuple(session.kin.children.values()):
+                if sessions.get(child.thread_id) is child:
+                    closing.start_soon(self._close_tree, child, sessions)
+        await self._close(session)
 
     async def _close(self, session: Session) -> None:
         try:
@@ -422,15 +444,18 @@ class ThreadManager:
             await self._store.release(session.thread_id)
         except RolloutError:
             _log.exception("thread %s could not be closed in order", session.thread_id)
+        finally:
+            session.closed.set()
+
+    def _require_parent(self, lineage: Lineage | None) -> None:
+        if lineage is not None and self.find(lineage.parent.thread_id) is not lineage.parent:
+            raise ThreadNotFoundError(f"thread not found: {lineage.parent.thread_id}")
 
     def _adopt(self, session: Session) -> Session:
         if self._tasks is None:
             raise RuntimeError("the thread manager is not running")
         if session.lineage is not None:
-            parent = session.lineage.parent
-            if self._sessions.get(parent.thread_id) is not parent:
-                raise ThreadNotFoundError(f"thread not found: {parent.thread_id}")
-            parent.kin.children[session.thread_id] = session
+            session.lineage.parent.kin.children[session.thread_id] = session
         self._sessions[session.thread_id] = session
         self._tasks.start_soon(session.run)
         if session.lineage is not None and session.lineage.shown_in is None:

@@ -29,9 +29,15 @@ async def ask_clients(
     """Put a question to the clients; its outcome is stored before anybody acts on it.
 
     A turn that is shown in another one asks there. The question is kept by the root of the tree.
+    A turn that has ended asks nobody: there is nobody left who waits for the answer.
     """
+    if turn.ended.is_set():
+        return Withdrawn("the turn has ended")
     shown, where = turn, state
     while shown.lineage is not None and shown.lineage.shown_in is not None:
+        if shown.lineage.caught_up is not None:
+            # The item that is asked about is shown there before the question.
+            await shown.lineage.caught_up(turn.token)
         shown = shown.lineage.shown_in
         where = shown.state
     request = AskedRequest(
@@ -43,13 +49,19 @@ async def ask_clients(
         params=_addressed(turn, shown, item_id, waits_on, params),
         waits_on=waits_on,
     )
-    with ExitStack() as waiting:
-        for waiter in {id(s): s for s in (state, where)}.values():
-            waiting.enter_context(waiter.waiting_on(request))
-        outcome = await state.broker.ask(request, turn.token, where.announce)
-    if waits_on != "client":
-        await state.record([_resolution(turn, request, outcome)])
-    where.tell_resolved(request, outcome)
+    outcome: Outcome = Withdrawn("nobody waits for the answer any more")
+    # Also when the asker is cancelled, or nothing can be stored: nobody can answer it any more.
+    try:
+        try:
+            with ExitStack() as waiting:
+                for waiter in {id(s): s for s in (state, where)}.values():
+                    waiting.enter_context(waiter.waiting_on(request))
+                outcome = await state.broker.ask(request, turn.token, where.announce)
+        finally:
+            if waits_on != "client":
+                await state.record([_resolution(turn, request, outcome)])
+    finally:
+        where.tell_resolved(request, outcome)
     # The user may have pressed "stop" while the answer was being stored.
     if turn.token.reason is not None:
         return Withdrawn(turn.token.reason)

@@ -124,7 +124,7 @@ class McpConnection:
             try:
                 with anyio.CancelScope() as scope:
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._cancel_when_stopped, scope)
+                        tasks.start_soon(self._cancel_when_stopped, scope, ready)
                         async with self._connected(tag, words) as session:
                             self._session = session
                             self.tools = await _all_tools(session)
@@ -140,9 +140,11 @@ class McpConnection:
                 ready.set()
                 self._ended.set()
 
-    async def _cancel_when_stopped(self, scope: anyio.CancelScope) -> None:
+    async def _cancel_when_stopped(self, scope: anyio.CancelScope, ready: anyio.Event) -> None:
         await self._stop.wait()
-        await anyio.sleep(self.server.startup_timeout)
+        # One that never answered is not asked to leave in order.
+        if ready.is_set():
+            await anyio.sleep(self.server.startup_timeout)
         scope.cancel()
 
     @asynccontextmanager

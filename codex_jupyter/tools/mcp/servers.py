@@ -1,11 +1,14 @@
 """The MCP servers of one session: started at its first turn, ended with it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import anyio
 import anyio.abc
 
+from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Answered
 from codex_jupyter.ids import ItemId
 from codex_jupyter.settings.mcp_servers import McpServer
@@ -20,6 +23,16 @@ _MAX_RESTARTS: Final = 5
 """Times a server is started again in one session; one that dies more often is broken."""
 
 
+@dataclass(eq=False, frozen=True, slots=True)
+class _Running:
+    """A call that a server works on."""
+
+    server: str
+    context: ToolContext
+    item_id: ItemId
+    over: CancelToken = field(default_factory=CancelToken)
+
+
 class McpServers:
     """Starts servers, finds their tools, and starts one again that has died.
 
@@ -30,9 +43,10 @@ class McpServers:
 
     def __init__(self, servers: Mapping[str, McpServer], environ: Mapping[str, str]) -> None:
         self._connections = {
-            name: McpConnection(server, environ, self._elicit) for name, server in servers.items()
+            name: McpConnection(server, environ, partial(self._elicit, name))
+            for name, server in servers.items()
         }
-        self._running: list[tuple[ToolContext, ItemId]] = []
+        self._running: list[_Running] = []
         self._starting = anyio.Lock()
         self._restarts: dict[str, int] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -99,12 +113,13 @@ class McpServers:
         """
         connection = self._connections[server]
         await self._revive(connection)
-        mine = (context, item_id)
+        mine = _Running(server, context, item_id)
         self._running.append(mine)
         try:
             return await connection.call(tool, arguments, progress)
         finally:
             self._running.remove(mine)
+            mine.over.cancel("the call is over")
 
     async def aclose(self) -> None:
         """End every server."""
@@ -153,13 +168,21 @@ class McpServers:
                 tools[called] = McpTool(called, name, described, self)
         return list(tools.values())
 
-    async def _elicit(self, message: str, schema: Json) -> Json | None:
-        """Put a server's form to the user, in the turn whose call is running; else decline."""
-        if not self._running:
+    async def _elicit(self, server: str, message: str, schema: Json) -> Json | None:
+        """Put a server's form to the user, in the turn whose call is running; else decline.
+
+        A server does not say to which of several calls a form belongs; the newest asks.
+        """
+        mine = next((call for call in reversed(self._running) if call.server == server), None)
+        if mine is None:
             return None
-        context, item_id = self._running[-1]
         asked: Json = {"questions": questions_of(message, schema)}
-        outcome: Any = await context.ask("item/tool/requestUserInput", asked, item_id, "userInput")
+        outcome: Any = None
+        # A form does not outlive the call, which may have a limit of its own.
+        with mine.over.scope():
+            outcome = await mine.context.ask(
+                "item/tool/requestUserInput", asked, mine.item_id, "userInput"
+            )
         if not isinstance(outcome, Answered):
             return None
         result: Any = outcome.result
