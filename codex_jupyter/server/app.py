@@ -158,13 +158,16 @@ class _Conversation:
     async def _on_request(self, method: str, params: Any, request_id: str | int) -> Any:
         del request_id
         if method == "initialize":
+            greeting = greet(params)
             if self._greeting is not None:
                 raise InvalidRequestError("Already initialized")
-            self._greeting = greet(params)
+            self._greeting = greeting
             self._app.warm()
             result = initialize_result(self._greeting, self._app.settings.home)
             return Reply(result, then=lambda: self._app.with_engine(self._take_part))
         if self._greeting is None:
+            # What is no request at all is refused as that, greeted or not.
+            await anyio.to_thread.run_sync(_check_request, method, params)
             raise InvalidRequestError("Not initialized")
         engine = await self._app.engine()
         if self._connection is None:
@@ -181,6 +184,12 @@ class _Conversation:
         """Take what a client says unasked; nothing waits for `initialized`."""
         if method == "turn/held" and self._engine is not None and self._connection is not None:
             self._engine.note_hold(self._connection, params)
+
+
+def _check_request(method: str, params: Any) -> None:
+    from codex_jupyter.server.params import check_request  # noqa: PLC0415 - heavy, off the loop
+
+    check_request(method, params)
 
 
 def _load_engine() -> type["Engine"]:

@@ -12,7 +12,6 @@ from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.requests import (
-    CLIENT_REQUESTS,
     ThreadListParams,
     ThreadReadParams,
     ThreadResumeParams,
@@ -25,7 +24,7 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.params import read_params, unknown_method
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["Handlers"]
@@ -78,10 +77,7 @@ class Handlers:
         """
         answer = self._methods.get(method)
         if answer is None:
-            known = ", ".join(f"`{name}`" for name in CLIENT_REQUESTS)
-            raise InvalidRequestError(
-                f"Invalid request: unknown variant `{method[:200]}`, expected one of {known}"
-            )
+            raise unknown_method(method)
         return await answer(connection, params)
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
