@@ -233,6 +233,8 @@ class PeerClosedError(CodexError):
 class RemoteError(CodexError):
     """The peer answered a request with a JSON-RPC error.
 
+    ``str(error)`` is the peer's sentence, and the member it is about where the peer tells it.
+
     Attributes:
         code: JSON-RPC code.
         message: The peer's sentence.
@@ -240,7 +242,11 @@ class RemoteError(CodexError):
     """
 
     def __init__(self, code: int, message: str, remote_data: Any = None) -> None:
-        super().__init__(message)
+        match remote_data:
+            case {"member": str(member)}:
+                super().__init__(f"{message} (in `{member}`)")
+            case _:
+                super().__init__(message)
         self.code = code
         self.message = message
         self.remote_data = remote_data

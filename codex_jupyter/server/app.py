@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["AppServer"]
 
 _log = logging.getLogger(__name__)
+
+CONTROL: Final = frozenset(
+    {
+        "initialize",
+        "turn/interrupt",
+        "turn/steer",
+        "serverRequest/answer",
+        "thread/unsubscribe",
+        "turn/unwatch",
+        "thread/backgroundTerminals/clean",
+        "thread/backgroundTerminals/terminate",
+        "command/exec/terminate",
+        "process/kill",
+        "fuzzyFileSearch/sessionStop",
+    }
+)
+"""What stops or answers something: it never waits behind other requests of its connection."""
 
 
 class AppServer:
@@ -145,7 +162,10 @@ class _Conversation:
         self._connection: Connection | None = None
         self._engine: Engine | None = None
         self._peer = Peer(
-            streams, on_request=self._on_request, on_notification=self._on_notification
+            streams,
+            on_request=self._on_request,
+            on_notification=self._on_notification,
+            control=CONTROL,
         )
 
     async def run(self) -> None:
