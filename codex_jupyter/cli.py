@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         match arguments.command:
             case "app-server":
-                return _app_server(arguments.config, arguments.listen)
+                return _app_server(arguments)
             case "execute":
                 return _execute(arguments)
             case _:
@@ -50,8 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         help="set a key of config.toml for this run, e.g. -c model=gpt-5.5",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    server = commands.add_parser("app-server", help="speak app-server v2 on standard input/output")
-    server.add_argument("--listen", default="stdio://", help="stdio:// is the only one")
+    _app_server_options(
+        commands.add_parser("app-server", help="speak app-server v2, on pipes or a WebSocket")
+    )
     execute = commands.add_parser("execute", help="run a notebook without a browser")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("--out", type=Path, default=None, help="folder for the results")
@@ -61,20 +61,53 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _app_server(overrides: Sequence[str], listen: str) -> int:
-    if listen != "stdio://":
-        raise ConfigError(f"--listen {listen}", "only stdio:// is known here")
+def _app_server_options(server: argparse.ArgumentParser) -> None:
+    server.add_argument(
+        "--listen",
+        default="stdio://",
+        metavar="URL",
+        help="stdio:// (default), or ws://127.0.0.1:PORT, where port 0 takes a free one",
+    )
+    server.add_argument(
+        "--stdio", action="store_const", const="stdio://", dest="listen", help="the default"
+    )
+    server.add_argument(
+        "--ws-auth",
+        choices=["capability-token"],
+        default="capability-token",
+        help="how a WebSocket shows that it may connect; there is no other way",
+    )
+    token = server.add_mutually_exclusive_group()
+    token.add_argument(
+        "--ws-token-file", type=Path, metavar="FILE", help="holds the token; default: one is made"
+    )
+    token.add_argument("--ws-token-sha256", metavar="HEX", help="SHA-256 of the token")
+
+
+def _app_server(arguments: argparse.Namespace) -> int:
     import anyio  # noqa: PLC0415 - the other commands need no loop
 
-    from codex_jupyter.server.stdio_app import serve_stdio  # noqa: PLC0415
     from codex_jupyter.settings import Settings  # noqa: PLC0415
 
-    settings = Settings.load(overrides=overrides)
-    # Nothing but the protocol may reach the client: what others print goes to standard error.
-    protocol_out = os.dup(1)
-    os.dup2(2, 1)
-    anyio.run(serve_stdio, settings, 0, protocol_out)
+    if arguments.listen != "stdio://":
+        from codex_jupyter.server import ws_app  # noqa: PLC0415 - tornado
+
+        address = ws_app.ListenAddress.parse(arguments.listen)
+        source = ws_app.TokenSource(arguments.ws_token_file, arguments.ws_token_sha256)
+        settings = Settings.load(overrides=arguments.config)
+        anyio.run(ws_app.serve_ws, settings, address, source, _tell)
+        return 0
+    if arguments.ws_token_file or arguments.ws_token_sha256:
+        raise ConfigError("--ws-token-file, --ws-token-sha256", "they need --listen ws://…")
+    from codex_jupyter.server.stdio_app import claim_stdio, serve_stdio  # noqa: PLC0415
+
+    settings = Settings.load(overrides=arguments.config)
+    anyio.run(serve_stdio, settings, *claim_stdio())
     return 0
+
+
+def _tell(line: str) -> None:
+    print(f"codex-jupyter: {line}", file=sys.stderr, flush=True)
 
 
 def _execute(arguments: argparse.Namespace) -> int:

@@ -182,6 +182,10 @@ class Peer:
         except OutboxOverflowError as error:
             _log.warning("closing a connection: %s", error)
 
+    def finish(self) -> None:
+        """Send what is queued, then end the connection; what is sent later is dropped."""
+        self._outbox.close()
+
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             try:

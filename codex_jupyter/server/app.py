@@ -25,6 +25,9 @@ __all__ = ["AppServer"]
 
 _log = logging.getLogger(__name__)
 
+FAREWELL_LIMIT: Final = 2.0
+"""Seconds in which a connection must take what is left for it when the server stops."""
+
 CONTROL: Final = frozenset(
     {
         "initialize",
@@ -61,6 +64,9 @@ class AppServer:
         self._engine_ready: anyio.Event | None = None
         self._engine_problem: Exception | None = None
         self._waiting: list[Callable[[Engine], None]] = []
+        self._engine_scope = anyio.CancelScope()
+        self._engine_ended = anyio.Event()
+        self._conversations: set[_Conversation] = set()
 
     @classmethod
     @asynccontextmanager
@@ -79,7 +85,35 @@ class AppServer:
 
     async def serve(self, streams: MessageStreams, rights: Rights = OWNER) -> None:
         """Serve one connection until it ends. Its end stops no turn."""
-        await _Conversation(self, streams, rights).run()
+        conversation = _Conversation(self, streams, rights)
+        self._conversations.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
+
+    @property
+    def turns_run(self) -> bool:
+        """Whether a turn runs in any thread."""
+        return self._engine is not None and bool(self._engine.running_turns)
+
+    async def settle(self) -> None:
+        """Wait until no turn runs; those that clients start meanwhile count too."""
+        if self._engine is not None:
+            await self._engine.settle()
+
+    async def stop(self) -> None:
+        """End every turn and rollout, tell it to every connection, then end the connections.
+
+        A connection whose reader takes nothing ends after `FAREWELL_LIMIT` all the same.
+        """
+        if self._engine_ready is not None:
+            self._engine_scope.cancel()
+            await self._engine_ended.wait()
+        with anyio.move_on_after(FAREWELL_LIMIT):
+            async with anyio.create_task_group() as leaving:
+                for conversation in tuple(self._conversations):
+                    leaving.start_soon(conversation.end)
 
     def interrupt_kernel(self, kernel_id: str, reason: str = "interrupted") -> int:
         """Stop the running turns that a kernel started, and return how many there were.
@@ -133,12 +167,22 @@ class AppServer:
 
     async def _run_engine(self, ready: anyio.Event) -> None:
         try:
+            with self._engine_scope:
+                await self._load_and_run(ready)
+        finally:
+            # Who asks from now on, or waits to hear, is told that it is over.
+            self._engine = None
+            self._engine_problem = self._engine_problem or PeerClosedError("the server is closing")
+            ready.set()
+            self._engine_ended.set()
+
+    async def _load_and_run(self, ready: anyio.Event) -> None:
+        try:
             engine_type = await anyio.to_thread.run_sync(_load_engine)
             engine = engine_type(self.settings, watchable=self._watchable)
         except Exception as error:  # noqa: BLE001 - told to everybody who asks for the engine
             _log.exception("the engine could not be loaded")
             self._engine_problem = error
-            ready.set()
             return
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -161,6 +205,7 @@ class _Conversation:
         self._greeting: Greeting | None = None
         self._connection: Connection | None = None
         self._engine: Engine | None = None
+        self._ended = anyio.Event()
         self._peer = Peer(
             streams,
             on_request=self._on_request,
@@ -172,8 +217,14 @@ class _Conversation:
         try:
             await self._peer.run()
         finally:
+            self._ended.set()
             if self._connection is not None and self._engine is not None:
                 self._engine.disconnect(self._connection)
+
+    async def end(self) -> None:
+        """Send what is queued, then end."""
+        self._peer.finish()
+        await self._ended.wait()
 
     async def _on_request(self, method: str, params: Any, request_id: str | int) -> Any:
         del request_id
