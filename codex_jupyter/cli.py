@@ -18,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
         match arguments.command:
+            case "app-server" if arguments.generate is not None:
+                return _generate(arguments)
             case "app-server":
                 return _app_server(arguments)
             case "execute":
@@ -82,6 +84,13 @@ def _app_server_options(server: argparse.ArgumentParser) -> None:
         "--ws-token-file", type=Path, metavar="FILE", help="holds the token; default: one is made"
     )
     token.add_argument("--ws-token-sha256", metavar="HEX", help="SHA-256 of the token")
+    generators = server.add_subparsers(dest="generate", metavar="COMMAND")
+    for name, what in (("json-schema", "JSON Schema"), ("ts", "TypeScript")):
+        generator = generators.add_parser(f"generate-{name}", help=f"write the protocol as {what}")
+        generator.add_argument("--out", type=Path, required=True, metavar="DIR")
+        generator.add_argument(
+            "--experimental", action="store_true", help="keep what needs experimentalApi"
+        )
 
 
 def _app_server(arguments: argparse.Namespace) -> int:
@@ -103,6 +112,24 @@ def _app_server(arguments: argparse.Namespace) -> int:
 
     settings = Settings.load(overrides=arguments.config)
     anyio.run(serve_stdio, settings, *claim_stdio())
+    return 0
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from codex_jupyter.protocol import schema_files  # noqa: PLC0415 - heavy
+
+    make = (
+        schema_files.typescript_files
+        if arguments.generate == "generate-ts"
+        else schema_files.json_schema_files
+    )
+    try:
+        for name, text in make(experimental=arguments.experimental).items():
+            path: Path = arguments.out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CodexError(f"--out {arguments.out}: it cannot be written: {error.strerror}") from None
     return 0
 
 

@@ -24,7 +24,7 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import read_params, unknown_method
+from codex_jupyter.server.params import check_gate, read_params, unknown_method
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["Handlers"]
@@ -75,6 +75,8 @@ class Handlers:
         Raises:
             CodexError: The request was refused; nothing was changed.
         """
+        if not connection.experimental:
+            check_gate(method, params)
         answer = self._methods.get(method)
         if answer is None:
             raise unknown_method(method)
@@ -82,10 +84,6 @@ class Handlers:
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
-        if asked.dynamic_tools and not connection.experimental:
-            raise InvalidRequestError(
-                "thread/start.dynamicTools requires experimentalApi capability"
-            )
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
             _options(asked),

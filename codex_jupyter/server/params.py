@@ -8,10 +8,11 @@ from pydantic_core import ErrorDetails
 
 from codex_jupyter.errors import InvalidRequestError, MalformedParamsError
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.experimental import gated
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.server.wording import invalid_type, missing_field, unknown_variant
 
-__all__ = ["check_request", "read_params", "unknown_method"]
+__all__ = ["check_gate", "check_request", "read_params", "unknown_method"]
 
 Params = TypeVar("Params", bound=WireModel)
 
@@ -54,6 +55,18 @@ def check_request(method: str, params: Any) -> None:
         raise unknown_method(method)
     if params is not None or shapes[0].model_fields:
         read_params(shapes[0], params)
+
+
+def check_gate(method: str, params: Any) -> None:
+    """Refuse what needs `experimentalApi`, for a connection that has not asked for it.
+
+    Raises:
+        InvalidRequestError: It does; or it is no request at all, which is found first.
+    """
+    if (what := gated(method, params)) is not None:
+        if method in CLIENT_REQUESTS:
+            check_request(method, params)
+        raise InvalidRequestError(f"{what} requires experimentalApi capability")
 
 
 def unknown_method(method: str) -> InvalidRequestError:

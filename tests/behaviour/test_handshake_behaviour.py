@@ -186,18 +186,44 @@ async def test_the_reviewer_of_approvals_is_taken_and_told(lab: Lab, talk: Talk)
         assert opened["approvalsReviewer"] == reviewer
 
 
-async def test_dynamic_tools_need_the_experimental_capability(lab: Lab) -> None:
-    tool = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
-    params = {"cwd": str(lab.workspace), "dynamicTools": [tool]}
+TOOL = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "named"),
+    [
+        ("thread/start", {"dynamicTools": [TOOL]}, "thread/start.dynamicTools"),
+        ("thread/start", {"dynamicTools": []}, "thread/start.dynamicTools"),
+        ("thread/start", {"mockExperimentalField": "v"}, "thread/start.mockExperimentalField"),
+        ("thread/start", {"experimentalRawEvents": True}, "thread/start.experimentalRawEvents"),
+        ("thread/resume", {"threadId": "x", "path": "/nowhere"}, "thread/resume.path"),
+        ("thread/fork", {"threadId": "x", "path": "/nowhere"}, "thread/fork.path"),
+        ("thread/backgroundTerminals/clean", {"threadId": "x"}, "thread/backgroundTerminals/clean"),
+    ],
+)
+async def test_what_may_still_change_needs_the_experimental_capability(
+    lab: Lab, method: str, params: Any, named: str
+) -> None:
     async with lab.serving() as server:
         async with connect(server) as talk:
-            refusal = await talk.refused("thread/start", params)
-            assert refusal.message == (
-                "thread/start.dynamicTools requires experimentalApi capability"
-            )
-            await talk.ask("thread/start", {**params, "dynamicTools": None})
+            refusal = await talk.refused(method, params)
+            expected = (-32600, f"{named} requires experimentalApi capability")
+            assert (refusal.code, refusal.message) == expected
         async with connect(server, experimentalApi=True) as talk:
-            await talk.ask("thread/start", params)
+            if method == "thread/start":
+                await talk.ask(method, {"cwd": str(lab.workspace), **params})
+            else:
+                assert "experimentalApi" not in (await talk.refused(method, params)).message
+
+
+async def test_a_gated_member_that_says_nothing_passes_and_a_malformed_one_is_refused_as_that(
+    lab: Lab,
+) -> None:
+    async with lab.serving() as server, connect(server) as talk:
+        nothing = {"dynamicTools": None, "experimentalRawEvents": False}
+        await talk.ask("thread/start", {"cwd": str(lab.workspace), **nothing})
+        refusal = await talk.refused("thread/start", {"dynamicTools": [{"name": "x"}]})
+        assert refusal.message == "Invalid request: missing field `description`"
 
 
 async def test_a_connection_may_opt_out_of_notifications(lab: Lab) -> None:
