@@ -92,7 +92,7 @@ class SessionState:
         self.last_event = time.monotonic()
         known: Json = usage or {}
         last: Json = known.get("last") or {}
-        self._total: Json = dict(known.get("total") or {})
+        self._total: Json = dict.fromkeys(_USAGE, 0) | dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
         self._last: Json = dict(last)
         self.log = EventLog()

@@ -80,6 +80,7 @@ class WsServer:
             tasks.start_soon(talk.listen)
             yield talk
             await talk.close()
+            talk.expect_no_problem()
 
 
 @asynccontextmanager

@@ -158,7 +158,7 @@ class McpServers:
         if not self._running:
             return None
         context, item_id = self._running[-1]
-        asked: Json = {"questions": questions_of(message, schema)}
+        asked: Json = {"questions": questions_of(message, schema), "isBlocking": True}
         outcome: Any = await context.ask("item/tool/requestUserInput", asked, item_id, "userInput")
         if not isinstance(outcome, Answered):
             return None

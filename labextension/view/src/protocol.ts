@@ -952,6 +952,7 @@ export interface Thread {
   agentRole?: string | null;
   gitInfo?: Record<string, unknown> | null;
   name?: string | null;
+  projectId?: string | null;
   turns?: Array<Turn>;
 }
 
@@ -1561,6 +1562,8 @@ export interface UserInputRequestParams {
   itemId: string;
   startedAtMs?: number | null;
   questions: Array<UserInputQuestion>;
+  /** Whether the turn waits for the answer. */
+  isBlocking?: boolean;
 }
 
 /** What the user said; started and completed at once. */
