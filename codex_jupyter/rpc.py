@@ -14,6 +14,7 @@ from codex_jupyter.errors import CodexError, OverloadedError, PeerClosedError, R
 from codex_jupyter.flow.channels import Outbox, OutboxOverflowError, rough_size
 from codex_jupyter.protocol.jsonrpc import (
     INTERNAL_ERROR,
+    MAX_DELTA_CHARS,
     PARSE_ERROR,
     Garbage,
     Message,
@@ -54,8 +55,6 @@ _DELTA_METHODS: Final = frozenset(
     }
 )
 _SAME_MEMBERS: Final = ("itemId", "turnId", "threadId", "summaryIndex", "contentIndex")
-_MAX_DELTA_CHARS: Final = 16_384
-"""A merged delta stays below the 64 KiB that some clients take as the longest line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +283,7 @@ def merge_deltas(first: Message, second: Message) -> Message | None:
     before, after = first["params"], second["params"]
     if any(before.get(name) != after.get(name) for name in _SAME_MEMBERS):
         return None
-    if len(before["delta"]) + len(after["delta"]) > _MAX_DELTA_CHARS:
+    if len(before["delta"]) + len(after["delta"]) > MAX_DELTA_CHARS:
         return None
     return {**second, "params": {**after, "delta": before["delta"] + after["delta"]}}
 

@@ -9,6 +9,7 @@ __all__ = [
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
+    "MAX_DELTA_CHARS",
     "METHOD_NOT_FOUND",
     "PARSE_ERROR",
     "Frame",
@@ -29,6 +30,10 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+
+MAX_DELTA_CHARS: Final = 10_000
+"""Of one delta on a wire. Written, a character has up to six bytes, and some clients take no line
+longer than 64 KiB."""
 
 _MAX_INT64: Final = 2**63
 
