@@ -34,6 +34,12 @@ export interface BackgroundTerminal {
   turnId: string;
 }
 
+/** A part of a text, in bytes of its UTF-8 form; `end` is the first that is outside. */
+export interface ByteRange {
+  start: number;
+  end: number;
+}
+
 /** Who connects. */
 export interface ClientInfo {
   name: string;
@@ -923,12 +929,18 @@ export interface TerminalsTerminateResult {
   terminated: boolean;
 }
 
+/** A part of a text that stands for something, e.g. a file that is mentioned. */
+export interface TextElement {
+  byteRange: ByteRange;
+  placeholder?: string | null;
+}
+
 /** What a person typed. */
 export interface TextInput {
   type: 'text';
   text: string;
   /** Kept in snake_case on the wire, as the original does. */
-  text_elements?: Array<Record<string, unknown>>;
+  text_elements?: Array<TextElement>;
 }
 
 /** A conversation, with as many turns as the message at hand shows. */
