@@ -220,3 +220,30 @@ async def test_a_search_of_the_providers_is_offered_shown_and_remembered(lab: La
         await talk.turn(thread_id)
         kinds = [i["type"] for i in lab.fake.requests[1]["input"]]
         assert "web_search_call" in kinds
+
+
+async def test_nothing_that_is_no_json_leaves_whatever_the_model_sends(lab: Lab) -> None:
+    tool = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
+    deep = "[" * 150 + "]" * 150
+    halves = say("half \ud83d", deltas=2) + reason("why \udc00", raw_text="\ud800")
+    lab.fake.add(
+        halves + call("t", f'{{"large": [1e999, -1e999], "deep": {deep}}}', call_id="c1"),
+        call("t", '{"a": "\\ud800"}', call_id="c2") + call("t", '{"a": NaN}', call_id="c3"),
+        say("ok \udfff"),
+    )
+    # What arrives over the pipes is decoded strictly: a line that is no JSON fails the test.
+    async with lab.stdio(experimentalApi=True) as server:
+        talk = server.talk
+        thread_id = await talk.start_thread(lab.workspace, dynamicTools=[tool])
+        turn_id = await talk.start_turn(thread_id)
+        asked = await talk.asked("item/tool/call")
+        assert asked["params"]["arguments"]["large"] == [None, None]
+        await talk.answer(asked, {"contentItems": [], "success": True})
+        ended = await talk.turn_end(turn_id)
+        assert ended["status"] == "completed", ended["error"]
+        assert [i["text"] for i in talk.items("agentMessage")] == ["half \ufffd", "ok \ufffd"]
+        read = await talk.ask("thread/read", {"threadId": thread_id, "includeTurns": True})
+        assert read["thread"]["turns"][0]["status"] == "completed"
+        assert len(talk.requests()) == 1
+    told = [i["output"] for i in lab.fake.requests[-1]["input"] if "output" in i]
+    assert [str(text).startswith("failed to parse") for text in told] == [False, True, True]
