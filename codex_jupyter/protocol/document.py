@@ -33,15 +33,18 @@ _INTRODUCTION = """\
 This page is generated from `codex_jupyter/protocol/` by `make docs`; do not edit it.
 
 codex_jupyter speaks Codex app-server v2: JSON-RPC 2.0 without the `jsonrpc` member. On standard
-input and output (`codex-jupyter app-server`) a message is one line of JSON; inside one process it
-is one object. Both sides ask, answer and tell. A request has an `id` (a string or a 64-bit
+input and output (`codex-jupyter app-server`) a message is one line of JSON, on a WebSocket one text
+frame; inside one process it is one object. Both sides ask, answer and tell. A request has an `id` (a string or a 64-bit
 integer) and gets exactly one answer with the same `id`: a `result` or an `error`. A notification
 has no `id` and no answer.
 
 A client asks `initialize` first, then tells `initialized`; before that every other method is
 refused. After `thread/start` or `thread/resume` a connection hears the notifications of that
 thread and is asked its questions. What this page does not name is refused as a request and ignored
-as a member. Where a member is optional, `null` means the same as leaving it out.
+as a member. A request that does not parse is refused before anything else is looked at. A server
+that has too much to do answers -32001, and nothing was done; what stops or answers something is
+never refused for that, and waits behind nothing. `codex-jupyter app-server generate-json-schema`
+writes all this for programs. Where a member is optional, `null` means the same as leaving it out.
 
 Members and methods that the original does not have, or that mean more here, are marked **Ours.**
 `threadId` and `turnId` chosen by the caller are UUIDs in one of four spellings: hyphenated, 32 hex
