@@ -34,9 +34,9 @@ This page is generated from `codex_jupyter/protocol/` by `make docs`; do not edi
 
 codex_jupyter speaks Codex app-server v2: JSON-RPC 2.0 without the `jsonrpc` member. On standard
 input and output (`codex-jupyter app-server`) a message is one line of JSON, on a WebSocket one text
-frame; inside one process it is one object. Both sides ask, answer and tell. A request has an `id` (a string or a 64-bit
-integer) and gets exactly one answer with the same `id`: a `result` or an `error`. A notification
-has no `id` and no answer.
+frame; inside one process it is one object. Both sides ask, answer and tell. A request has an `id`
+(a string or a 64-bit integer) and gets exactly one answer with the same `id`: a `result` or an
+`error`. A notification has no `id` and no answer.
 
 A client asks `initialize` first, then tells `initialized`; before that every other method is
 refused. After `thread/start` or `thread/resume` a connection hears the notifications of that
