@@ -22,7 +22,7 @@ help:
 	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
-	@echo "make docs         write the protocol page anew"
+	@echo "make docs         write the protocol page and the pages' types anew"
 	@echo "make local-model  install the small local model and its weights"
 	@echo "make local-test   drive a real turn through it"
 
@@ -94,6 +94,8 @@ check: $(STAMPS)/ui
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m codex_jupyter.protocol.document | diff docs/protocol.md -
+	$(BIN)/python -m codex_jupyter.protocol.typescript | diff labextension/view/src/protocol.ts -
 	! grep -n '"resolved": "http' labextension/package-lock.json
 	! git grep -nE 'files\.pythonhosted|pypi\.org/simple|registry\.npmjs|deb\.debian' -- . ':!Makefile'
 
@@ -103,6 +105,7 @@ bench: $(STAMPS)/test
 
 docs: $(STAMPS)/test
 	$(BIN)/python -m codex_jupyter.protocol.document > docs/protocol.md
+	$(BIN)/python -m codex_jupyter.protocol.typescript > labextension/view/src/protocol.ts
 
 local-model: $(STAMPS)/venv
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[local]'

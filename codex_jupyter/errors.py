@@ -3,6 +3,7 @@
 * `CodexError`
     * `InvalidIdError`, `DuplicateIdError`
     * `InvalidRequestError`
+        * `MalformedParamsError`
         * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`, `NotSteerableError`
         * `InputTooLargeError`
     * `OverloadedError`
@@ -27,6 +28,7 @@ __all__ = [
     "InputTooLargeError",
     "InvalidIdError",
     "InvalidRequestError",
+    "MalformedParamsError",
     "ModelError",
     "NoActiveTurnError",
     "NobodyToAskError",
@@ -65,6 +67,23 @@ class InvalidRequestError(CodexError):
     """A peer asked for something that cannot be done as asked; nothing was changed."""
 
     rpc_code = INVALID_REQUEST
+
+
+class MalformedParamsError(InvalidRequestError):
+    """The params of a request lack a member, or one does not fit.
+
+    Attributes:
+        member: Where, as a dotted path; ``params`` if it is the whole.
+    """
+
+    def __init__(self, problem: str, member: str) -> None:
+        super().__init__(problem)
+        self.member = member
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Say which member is meant: the original's sentences do not always."""
+        return {"member": self.member[:200]}
 
 
 class InvalidIdError(InvalidRequestError):
@@ -182,8 +201,8 @@ class OverloadedError(CodexError):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The official SDK retries only when it finds this word."""
-        return {"codexErrorInfo": "server_overloaded"}
+        """The protocol's name for it, and the word that lets the official SDK retry."""
+        return {"codexErrorInfo": "serverOverloaded", "reason": "server_overloaded"}
 
 
 class ConfigError(CodexError):
@@ -214,6 +233,8 @@ class PeerClosedError(CodexError):
 class RemoteError(CodexError):
     """The peer answered a request with a JSON-RPC error.
 
+    ``str(error)`` is the peer's sentence, and the member it is about where the peer tells it.
+
     Attributes:
         code: JSON-RPC code.
         message: The peer's sentence.
@@ -221,7 +242,11 @@ class RemoteError(CodexError):
     """
 
     def __init__(self, code: int, message: str, remote_data: Any = None) -> None:
-        super().__init__(message)
+        match remote_data:
+            case {"member": str(member)}:
+                super().__init__(f"{message} (in `{member}`)")
+            case _:
+                super().__init__(message)
         self.code = code
         self.message = message
         self.remote_data = remote_data

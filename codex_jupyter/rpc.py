@@ -1,17 +1,20 @@
 """One end of a JSON-RPC connection: asks, answers, tells, and knows no method by name."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
-from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
-from codex_jupyter.flow.channels import Outbox, OutboxOverflowError
+from codex_jupyter.errors import CodexError, OverloadedError, PeerClosedError, RemoteError
+from codex_jupyter.flow.channels import Outbox, OutboxOverflowError, rough_size
 from codex_jupyter.protocol.jsonrpc import (
     INTERNAL_ERROR,
+    MAX_DELTA_CHARS,
     PARSE_ERROR,
     Garbage,
     Message,
@@ -28,7 +31,19 @@ __all__ = ["Peer", "Reply", "merge_deltas"]
 _log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 256
-"""Requests of the other side that are worked on at once; past it, reading stops."""
+"""Requests of the other side that are worked on at once; more wait, in order."""
+
+MAX_WAITING: Final = 8_192
+"""Requests that wait for one of those to end; past it, the answer is that we are overloaded."""
+
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""What they may hold, roughly, in bytes of text; past it the same."""
+
+MAX_CONTROL: Final = 1_024
+"""Control requests that are worked on at once; past it, reading stops. They are never refused."""
+
+_MAX_LOGGED: Final = 200
+"""Characters of a method's name in the log."""
 
 _DELTA_METHODS: Final = frozenset(
     {
@@ -40,8 +55,6 @@ _DELTA_METHODS: Final = frozenset(
     }
 )
 _SAME_MEMBERS: Final = ("itemId", "turnId", "threadId", "summaryIndex", "contentIndex")
-_MAX_DELTA_CHARS: Final = 16_384
-"""A merged delta stays below the 64 KiB that some clients take as the longest line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +72,17 @@ OnNotification = Callable[[str, Any], None]
 class Peer:
     """One end of a connection.
 
-    Every request of the other side runs in a task of its own and gets exactly one answer. What
-    goes out passes one bounded outbox, in order.
+    Every request of the other side gets exactly one answer. `MAX_IN_FLIGHT` are worked on side by
+    side; more wait in line, and where the line is full the answer is an `OverloadedError`. Control
+    requests, answers and notifications pass the line. What goes out passes one bounded outbox, in
+    order.
 
     Args:
         streams: Where messages come from and go to; closed when `run` ends.
         on_request: Answers ``(method, params, id)`` with a result or a `Reply`, or raises.
         on_notification: Takes ``(method, params)``; must not block.
         merge: Joins neighbouring messages in the outbox.
+        control: Methods of the other side that never wait behind its work, and are never refused.
     """
 
     def __init__(
@@ -76,6 +92,7 @@ class Peer:
         on_request: OnRequest,
         on_notification: OnNotification,
         merge: Callable[[Message, Message], Message | None] | None = None,
+        control: Collection[str] = (),
     ) -> None:
         self._streams = streams
         self._on_request = on_request
@@ -83,7 +100,11 @@ class Peer:
         self._outbox = Outbox(merge or merge_deltas)
         self._next_id = 0
         self._waiting: dict[str | int, Callable[[Response], None]] = {}
-        self._in_flight = anyio.Semaphore(MAX_IN_FLIGHT)
+        self._control = control
+        self._controlling = anyio.Semaphore(MAX_CONTROL)
+        self._in_flight = 0
+        self._line: deque[tuple[Request, int]] = deque()
+        self._line_bytes = 0
         self._closed = False
 
     @property
@@ -160,6 +181,10 @@ class Peer:
         except OutboxOverflowError as error:
             _log.warning("closing a connection: %s", error)
 
+    def finish(self) -> None:
+        """Send what is queued, then end the connection; what is sent later is dropped."""
+        self._outbox.close()
+
     async def _read(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             try:
@@ -171,9 +196,14 @@ class Peer:
 
     async def _dispatch(self, message: Message | Garbage, tasks: anyio.abc.TaskGroup) -> None:
         match message if isinstance(message, Garbage) else classify(message):
+            case Request() as request if request.method in self._control:
+                await self._controlling.acquire()
+                tasks.start_soon(self._obey, request)
+            case Request() as request if self._in_flight < MAX_IN_FLIGHT:
+                self._in_flight += 1
+                tasks.start_soon(self._work, request)
             case Request() as request:
-                await self._in_flight.acquire()
-                tasks.start_soon(self._answer, request)
+                self._queue(request)
             case Notification(method, params):
                 self._on_notification(method, params)
             case Response() as response:
@@ -183,14 +213,38 @@ class Peer:
                 _log.info("dropped what is no message: %s", reason)
                 self.send(error_message(None, PARSE_ERROR, reason))
 
+    def _queue(self, request: Request) -> None:
+        """Let a request wait until one that is worked on ends, unless too much waits already."""
+        size = rough_size(request.params)
+        if len(self._line) >= MAX_WAITING or self._line_bytes + size > MAX_WAITING_BYTES:
+            self._refuse(request, OverloadedError())
+            return
+        self._line.append((request, size))
+        self._line_bytes += size
+
+    async def _work(self, request: Request) -> None:
+        """Answer a request, then those that wait, one after the other."""
+        await self._answer(request)
+        while self._line:
+            waiting, size = self._line.popleft()
+            self._line_bytes -= size
+            await anyio.lowlevel.checkpoint()  # answers that need no wait must not hold up the loop
+            await self._answer(waiting)
+        self._in_flight -= 1
+
+    async def _obey(self, request: Request) -> None:
+        try:
+            await self._answer(request)
+        finally:
+            self._controlling.release()
+
     async def _answer(self, request: Request) -> None:
         try:
             reply = await self._on_request(request.method, request.params, request.id)
         except CodexError as error:
-            code = error.code if isinstance(error, RemoteError) else error.rpc_code
-            self.send(error_message(request.id, code, str(error), error.data))
+            self._refuse(request, error)
         except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a wire error
-            _log.exception("`%s` failed", request.method)
+            _log.exception("`%s` failed", request.method[:_MAX_LOGGED])
             self.send(error_message(request.id, INTERNAL_ERROR, f"internal error: {error!r}"[:500]))
         else:
             then = None
@@ -199,8 +253,10 @@ class Peer:
             self.send({"id": request.id, "result": reply})
             if then is not None:
                 then()
-        finally:
-            self._in_flight.release()
+
+    def _refuse(self, request: Request, error: CodexError) -> None:
+        code = error.code if isinstance(error, RemoteError) else error.rpc_code
+        self.send(error_message(request.id, code, str(error), error.data))
 
     async def _write(self, scope: anyio.CancelScope) -> None:
         try:
@@ -227,7 +283,7 @@ def merge_deltas(first: Message, second: Message) -> Message | None:
     before, after = first["params"], second["params"]
     if any(before.get(name) != after.get(name) for name in _SAME_MEMBERS):
         return None
-    if len(before["delta"]) + len(after["delta"]) > _MAX_DELTA_CHARS:
+    if len(before["delta"]) + len(after["delta"]) > MAX_DELTA_CHARS:
         return None
     return {**second, "params": {**after, "delta": before["delta"] + after["delta"]}}
 

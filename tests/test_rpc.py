@@ -1,12 +1,13 @@
 """One end of a connection: exactly one answer each, in order, whatever the other side sends."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 
+from codex_jupyter import rpc
 from codex_jupyter.errors import (
     DuplicateIdError,
     InvalidRequestError,
@@ -14,7 +15,7 @@ from codex_jupyter.errors import (
     RemoteError,
 )
 from codex_jupyter.protocol.jsonrpc import Garbage, Message, Response
-from codex_jupyter.rpc import MAX_IN_FLIGHT, Peer, Reply
+from codex_jupyter.rpc import MAX_CONTROL, MAX_IN_FLIGHT, MAX_WAITING, Peer, Reply
 from codex_jupyter.transports.streams import MemoryStreams, memory_pair
 
 pytestmark = pytest.mark.anyio
@@ -53,9 +54,10 @@ async def echo(method: str, params: Any, request_id: str | int) -> Any:
 async def peer(
     on_request: Callable[[str, Any, str | int], Any] = echo,
     on_notification: Callable[[str, Any], None] = lambda method, params: None,
+    control: Collection[str] = (),
 ) -> AsyncGenerator[tuple[Peer, Wire]]:
     ours, theirs = memory_pair()
-    end = Peer(ours, on_request=on_request, on_notification=on_notification)
+    end = Peer(ours, on_request=on_request, on_notification=on_notification, control=control)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(end.run)
         yield end, Wire(theirs)
@@ -173,6 +175,119 @@ async def test_so_many_requests_are_worked_on_at_once_and_none_is_lost() -> None
         gate.set()
         answers = await wire.hear(total)
     assert sorted(message["id"] for message in answers) == list(range(total))
+
+
+class Gate:
+    """Holds every request but those for control, which it answers at once."""
+
+    def __init__(self) -> None:
+        self.opened = anyio.Event()
+        self.working: list[str | int] = []
+
+    async def __call__(self, method: str, params: Any, request_id: str | int) -> Any:
+        if method != "stop":
+            self.working.append(request_id)
+            await self.opened.wait()
+        return method
+
+    async def filled(self, count: int = MAX_IN_FLIGHT) -> None:
+        with anyio.fail_after(5):
+            while len(self.working) < count:
+                await anyio.lowlevel.checkpoint()
+
+
+OVERLOADED = {
+    "code": -32001,
+    "message": "Server overloaded; retry later.",
+    "data": {"codexErrorInfo": "serverOverloaded", "reason": "server_overloaded"},
+}
+
+
+async def test_requests_past_a_full_line_are_refused_at_once_and_all_are_answered_once() -> None:
+    gate = Gate()
+    room = MAX_IN_FLIGHT + MAX_WAITING
+    async with peer(gate) as (_, wire):
+        await wire.send(*({"id": n, "method": "m"} for n in range(room + 7)))
+        refused = await wire.hear(7)
+        assert [message["id"] for message in refused] == list(range(room, room + 7))
+        assert all(message["error"] == OVERLOADED for message in refused)
+        gate.opened.set()
+        answers = (await wire.hear(room + 7))[7:]
+        assert all("result" in message for message in answers)
+        assert sorted(message["id"] for message in answers) == list(range(room))
+        assert gate.working == list(range(room)), "they are taken in order"
+        await wire.send({"id": "later", "method": "m"})
+        assert (await wire.hear(room + 8))[-1] == {"id": "later", "result": "m"}
+
+
+async def test_large_requests_fill_the_line_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "MAX_WAITING_BYTES", 10_000)
+    gate = Gate()
+    async with peer(gate) as (_, wire):
+        await wire.send(*({"id": n, "method": "m"} for n in range(MAX_IN_FLIGHT)))
+        await gate.filled()
+        for n in range(3):
+            await wire.send({"id": f"large {n}", "method": "m", "params": "x" * 4_000})
+        await wire.send({"id": "small", "method": "m"})
+        (refused,) = await wire.hear()
+        assert (refused["id"], refused["error"]) == ("large 2", OVERLOADED)
+        gate.opened.set()
+        assert len(await wire.hear(MAX_IN_FLIGHT + 4)) == MAX_IN_FLIGHT + 4
+
+
+async def test_control_answers_and_notices_pass_whatever_waits() -> None:
+    gate = Gate()
+    told: list[Any] = []
+    answers: list[Response] = []
+    async with peer(gate, lambda _, params: told.append(params), {"stop"}) as (end, wire):
+        end.ask("q", "question", {}, answers.append)
+        full = MAX_IN_FLIGHT + MAX_WAITING
+        await wire.send(*({"id": n, "method": "m"} for n in range(full)))
+        await wire.send(
+            {"id": "q", "result": "yes"},
+            {"method": "told", "params": 1},
+            *({"id": f"stop {n}", "method": "stop"} for n in range(2 * MAX_CONTROL)),
+        )
+        heard = await wire.hear(1 + 2 * MAX_CONTROL)
+        assert [m["id"] for m in heard[1:]] == [f"stop {n}" for n in range(2 * MAX_CONTROL)]
+        assert all(message["result"] == "stop" for message in heard[1:])
+        assert ([answer.result for answer in answers], told) == (["yes"], [1])
+        assert len(gate.working) == MAX_IN_FLIGHT
+
+
+async def test_too_many_control_requests_wait_unread_and_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rpc, "MAX_CONTROL", 4)
+    gate = Gate()
+    async with peer(gate, control={"m"}) as (_, wire):
+        await wire.send(*({"id": n, "method": "m"} for n in range(9)))
+        await gate.filled(4)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert gate.working == [0, 1, 2, 3]
+        gate.opened.set()
+        assert [message["result"] for message in await wire.hear(9)] == ["m"] * 9
+
+
+async def test_a_line_of_requests_that_need_no_wait_does_not_hold_up_the_others() -> None:
+    gate = Gate()
+    order: list[str | int] = []
+
+    async def answer(method: str, params: Any, request_id: str | int) -> Any:
+        if method == "m":
+            await gate(method, params, request_id)
+        order.append(request_id)
+
+    async with peer(answer, control={"stop"}) as (_, wire):
+        await wire.send(*({"id": n, "method": "m"} for n in range(MAX_IN_FLIGHT)))
+        await gate.filled()
+        await wire.send(*({"id": n, "method": "quick"} for n in range(5_000)))
+        await anyio.lowlevel.checkpoint()
+        gate.opened.set()
+        await wire.send({"id": "stop", "method": "stop"})
+        await wire.hear(MAX_IN_FLIGHT + 5_001)
+    assert order.index("stop") < 4_000
 
 
 async def test_what_follows_a_reply_follows_it_at_once() -> None:

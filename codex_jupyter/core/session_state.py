@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
@@ -28,6 +29,7 @@ from codex_jupyter.protocol.events import (
     TokenUsageUpdated,
     TurnCompleted,
 )
+from codex_jupyter.protocol.jsonrpc import MAX_DELTA_CHARS
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.recorder import Recorder
@@ -92,7 +94,7 @@ class SessionState:
         self.last_event = time.monotonic()
         known: Json = usage or {}
         last: Json = known.get("last") or {}
-        self._total: Json = dict(known.get("total") or {})
+        self._total: Json = dict.fromkeys(_USAGE, 0) | dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
         self._last: Json = dict(last)
         self.log = EventLog()
@@ -103,7 +105,16 @@ class SessionState:
         self._started_at: dict[str, int] = {}
 
     def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
-        """Number a message, fold it into the transcript, and publish it."""
+        """Number a message, fold it into the transcript, and publish it.
+
+        A long piece of text becomes several messages, each with a number of its own: who loses the
+        connection between two of them goes on at the right one.
+        """
+        if isinstance(msg, TextDelta) and len(msg.delta) > MAX_DELTA_CHARS:
+            for start in range(0, len(msg.delta), MAX_DELTA_CHARS):
+                piece = msg.delta[start : start + MAX_DELTA_CHARS]
+                self.emit(replace(msg, delta=piece), turn_id)
+            return
         self._seq += 1
         self.last_event = time.monotonic()
         event = Event(self.thread_id, turn_id, self._seq, time.time_ns() // 1_000_000, msg)

@@ -115,4 +115,5 @@ def _common(thread_id: ThreadId, preview: str, name: str | None, forked_from: st
         "agentRole": None,
         "gitInfo": None,
         "name": name,
+        "projectId": None,
     }

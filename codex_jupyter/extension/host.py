@@ -14,10 +14,10 @@ from codex_jupyter.errors import CodexError, PeerClosedError
 from codex_jupyter.server.rights import PAGE, Rights
 
 if TYPE_CHECKING:
-    from codex_jupyter.extension.streams import SocketStreams
     from codex_jupyter.notebook.headless import HeadlessPolicy
     from codex_jupyter.server.app import AppServer
     from codex_jupyter.settings import Settings
+    from codex_jupyter.transports.ws_socket import SocketStreams
 
 __all__ = ["CoreHost"]
 
@@ -106,7 +106,7 @@ class CoreHost:
         if self._task is None or self._stop is None:
             return
         for streams in self._open:
-            streams.stopping()
+            streams.stopping("the Jupyter server is stopping")
         self._stop.set()
         done, _ = await asyncio.wait([self._task], timeout=_STOP_SECONDS)
         if not done:
@@ -160,7 +160,7 @@ def _load() -> "tuple[Settings, type[AppServer]]":
     """Import what is heavy and read the settings; runs in a worker thread."""
     from codex_jupyter.settings import Settings  # noqa: PLC0415
 
-    for module in ("extension.policy", "extension.streams", "server.app"):
+    for module in ("extension.policy", "transports.ws_socket", "server.app"):
         import_module(f"codex_jupyter.{module}")
     from codex_jupyter.server.app import AppServer  # noqa: PLC0415
 

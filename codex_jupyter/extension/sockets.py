@@ -18,7 +18,7 @@ from codex_jupyter.extension.origins import request_origin, same_or_allowed
 from codex_jupyter.server.rights import PAGE, Rights, kernel_rights
 
 if TYPE_CHECKING:
-    from codex_jupyter.extension.streams import SocketStreams
+    from codex_jupyter.transports.ws_socket import SocketStreams
 
 __all__ = ["KERNEL_SCHEME", "MAX_FRAME_BYTES", "KernelSocket", "PageSocket"]
 
@@ -66,7 +66,7 @@ class _CoreSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # pyright:
             self._problem = problem
             asyncio.get_running_loop().call_later(_HEAR_OUT, self._leave, problem)
             return
-        from codex_jupyter.extension.streams import SocketStreams  # noqa: PLC0415 - loaded by now
+        from codex_jupyter.transports.ws_socket import SocketStreams  # noqa: PLC0415 - loaded by now
 
         self._streams = SocketStreams(self)
         self._host.serve(self._streams, self._rights(), self.close)

@@ -1,8 +1,11 @@
 """Server-sent events of the Responses API, without I/O: bytes go in, decoded events come out."""
 
+import json
 from typing import Any, Final, cast
 
 from pydantic_core import from_json
+
+from codex_jupyter.protocol.jsonrpc import encode
 
 __all__ = ["SseDataError", "SseDecoder", "SseError", "SseOverflowError", "looks_like_sse"]
 
@@ -118,7 +121,7 @@ def _decode(block: bytes) -> dict[str, Any] | None:
     except ValueError:
         if not (text := data.strip()) or text == b"[DONE]":
             return None
-        raise SseDataError(data) from None
+        decoded = _lenient(data)
     if type(decoded) is not dict:
         raise SseDataError(data)
     event = cast("dict[str, Any]", decoded)
@@ -126,6 +129,15 @@ def _decode(block: bytes) -> dict[str, Any] | None:
         names = _values(block, b"event")
         event["type"] = names[-1].decode("utf-8", "replace").strip() if names else "message"
     return event
+
+
+def _lenient(data: bytes) -> Any:
+    """Decode what holds half a surrogate pair: a model may cut its text inside a character."""
+    try:
+        # Written and read again: what comes back is what everybody else can read too.
+        return from_json(encode(json.loads(data)))
+    except (ValueError, RecursionError):
+        raise SseDataError(data) from None
 
 
 def _values(block: bytes, field: bytes) -> list[bytes]:

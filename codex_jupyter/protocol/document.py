@@ -3,12 +3,10 @@
 `python -m codex_jupyter.protocol.document` writes the page to standard output.
 """
 
-import ast
 import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -22,6 +20,7 @@ from codex_jupyter.protocol.items import ThreadItem, UserInput
 from codex_jupyter.protocol.notifications import NOTIFICATIONS
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
+from codex_jupyter.protocol.shape_notes import docstring, field_notes, models_in, reachable
 
 __all__ = ["protocol_page"]
 
@@ -34,15 +33,18 @@ _INTRODUCTION = """\
 This page is generated from `codex_jupyter/protocol/` by `make docs`; do not edit it.
 
 codex_jupyter speaks Codex app-server v2: JSON-RPC 2.0 without the `jsonrpc` member. On standard
-input and output (`codex-jupyter app-server`) a message is one line of JSON; inside one process it
-is one object. Both sides ask, answer and tell. A request has an `id` (a string or a 64-bit
-integer) and gets exactly one answer with the same `id`: a `result` or an `error`. A notification
-has no `id` and no answer.
+input and output (`codex-jupyter app-server`) a message is one line of JSON, on a WebSocket one text
+frame; inside one process it is one object. Both sides ask, answer and tell. A request has an `id`
+(a string or a 64-bit integer) and gets exactly one answer with the same `id`: a `result` or an
+`error`. A notification has no `id` and no answer.
 
 A client asks `initialize` first, then tells `initialized`; before that every other method is
 refused. After `thread/start` or `thread/resume` a connection hears the notifications of that
 thread and is asked its questions. What this page does not name is refused as a request and ignored
-as a member. Where a member is optional, `null` means the same as leaving it out.
+as a member. A request that does not parse is refused before anything else is looked at. A server
+that has too much to do answers -32001, and nothing was done; what stops or answers something is
+never refused for that, and waits behind nothing. `codex-jupyter app-server generate-json-schema`
+writes all this for programs. Where a member is optional, `null` means the same as leaving it out.
 
 Members and methods that the original does not have, or that mean more here, are marked **Ours.**
 `threadId` and `turnId` chosen by the caller are UUIDs in one of four spellings: hyphenated, 32 hex
@@ -86,12 +88,12 @@ def _requests(table: Pairs, answer: str) -> Iterator[str]:
     results = [result for _, result in table.values()]
     for method, (params, result) in table.items():
         yield f"### `{method}`"
-        yield _docstring(params)
+        yield docstring(params)
         yield _members(params)
         if results.count(result) > 1:
             yield f"{answer}: `{result.__name__}`, see [Shapes](#shapes)."
         else:
-            yield f"{answer}, `{result.__name__}`: {_one_paragraph(_docstring(result))}"
+            yield f"{answer}, `{result.__name__}`: {_one_paragraph(docstring(result))}"
             yield _members(result)
 
 
@@ -101,13 +103,13 @@ def _notifications() -> Iterator[str]:
         methods.setdefault(params, []).append(f"`{method}`")
     for params, names in methods.items():
         yield f"### {', '.join(names)}"
-        yield _docstring(params)
+        yield docstring(params)
         yield _members(params)
 
 
 def _alternatives(union: Any, title: str) -> Iterator[str]:
     yield title
-    for shape in _models_in(union):
+    for shape in models_in(union):
         yield from _shape(shape)
 
 
@@ -115,17 +117,17 @@ def _shapes() -> Iterator[str]:
     """Render what the other parts name without showing it."""
     pairs = [*CLIENT_REQUESTS.values(), *SERVER_REQUESTS.values()]
     results = [result for _, result in pairs]
-    unions = [*_models_in(ThreadItem), *_models_in(UserInput)]
+    unions = [*models_in(ThreadItem), *models_in(UserInput)]
     roots = [*(params for params, _ in pairs), *results, *NOTIFICATIONS.values(), *unions]
     shown = {*roots} - {result for result in results if results.count(result) > 1}
-    for shape in _reachable(roots):
+    for shape in reachable(roots):
         if shape not in shown:
             yield from _shape(shape)
 
 
 def _shape(shape: Shape) -> Iterator[str]:
     yield f"### `{shape.__name__}`"
-    yield _docstring(shape)
+    yield docstring(shape)
     yield _members(shape)
 
 
@@ -136,7 +138,7 @@ def _errors() -> Iterator[str]:
     )
     rows = [f"| `{code}` | | {meaning} |" for code, meaning in _CODES.items()]
     rows += [
-        f"| `{error.rpc_code}` | `{error.__name__}` | {_one_paragraph(_docstring(error))} |"
+        f"| `{error.rpc_code}` | `{error.__name__}` | {_one_paragraph(docstring(error))} |"
         for error in sorted(_subclasses(CodexError), key=lambda e: (-e.rpc_code, e.__name__))
     ]
     yield "\n".join(["| code | raised as | meaning |", "|---|---|---|", *rows])
@@ -146,7 +148,7 @@ def _members(shape: Shape) -> str:
     """Render the members of one shape as a table."""
     if not shape.model_fields:
         return "No members."
-    notes = _field_notes(shape)
+    notes = field_notes(shape)
     rows = [
         f"| `{field.alias or name}` | {_type(field.annotation)} | {_presence(field)} "
         f"| {_note(notes.get(name, ''))} |"
@@ -182,7 +184,7 @@ def _type(annotation: Any) -> str:
 
 def _union_name(members: tuple[Any, ...]) -> str | None:
     for name, union in (("thread item", ThreadItem), ("user input", UserInput)):
-        if set(members) - {NoneType} == set(_models_in(union)):
+        if set(members) - {NoneType} == set(models_in(union)):
             return name
     return None
 
@@ -196,65 +198,11 @@ def _one_paragraph(text: str) -> str:
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
 
 
-def _docstring(thing: type) -> str:
-    """Return the summary and what follows it, without the list of Python attributes."""
-    text = inspect.cleandoc(thing.__doc__ or "").partition("\n\nAttributes:")[0]
-    return text.replace("``", "`")
-
-
-def _models_in(annotation: Any) -> list[Shape]:
-    """Return the shapes that an annotation names, in order."""
-    if inspect.isclass(annotation) and issubclass(annotation, WireModel):
-        return [annotation]
-    return [shape for inner in get_args(annotation) for shape in _models_in(inner)]
-
-
-def _reachable(shapes: list[Shape]) -> list[Shape]:
-    """Return ``shapes`` and all they name, directly or not, each once, breadth first."""
-    found = list(dict.fromkeys(shapes))
-    for shape in found:  # grows while it is walked
-        for field in shape.model_fields.values():
-            found += [s for s in dict.fromkeys(_models_in(field.annotation)) if s not in found]
-    return found
-
-
 def _subclasses(error: type[CodexError]) -> Iterator[type[CodexError]]:
     for below in error.__subclasses__():
         if below.__module__ == CodexError.__module__:
             yield below
             yield from _subclasses(below)
-
-
-def _field_notes(shape: Shape) -> dict[str, str]:
-    """Return the text under each field, those of the bases included."""
-    notes: dict[str, str] = {}
-    for base in reversed(shape.__mro__):
-        if issubclass(base, WireModel):
-            notes |= _notes_of_module(base.__module__).get(base.__name__, {})
-    return notes
-
-
-@cache
-def _notes_of_module(module: str) -> dict[str, dict[str, str]]:
-    """Read the texts from the source: Python keeps them nowhere else."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    return {
-        node.name: dict(_notes_of_class(node))
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-    }
-
-
-def _notes_of_class(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for field, after in zip(node.body, node.body[1:], strict=False):
-        match field, after:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                yield name, inspect.cleandoc(text)
-            case _:
-                pass
 
 
 if __name__ == "__main__":

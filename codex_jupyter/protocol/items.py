@@ -32,13 +32,27 @@ __all__ = [
 ]
 
 
+class ByteRange(WireModel):
+    """A part of a text, in bytes of its UTF-8 form; ``end`` is the first that is outside."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+class TextElement(WireModel):
+    """A part of a text that stands for something, e.g. a file that is mentioned."""
+
+    byte_range: ByteRange
+    placeholder: str | None = None
+
+
 class TextInput(WireModel):
     """What a person typed."""
 
     type: Literal["text"] = "text"
     text: str
-    text_elements: list[dict[str, Any]] = Field(
-        default_factory=list[dict[str, Any]], alias="text_elements"
+    text_elements: list[TextElement] = Field(
+        default_factory=list[TextElement], alias="text_elements"
     )
     """Kept in snake_case on the wire, as the original does."""
 

@@ -1,6 +1,5 @@
 """JSON-RPC envelopes as the app-server speaks them: version 2.0 without the version."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -10,6 +9,7 @@ __all__ = [
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
+    "MAX_DELTA_CHARS",
     "METHOD_NOT_FOUND",
     "PARSE_ERROR",
     "Frame",
@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "encode",
     "error_message",
+    "mended",
 ]
 
 PARSE_ERROR: Final = -32700
@@ -30,7 +31,14 @@ METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 
+MAX_DELTA_CHARS: Final = 10_000
+"""Of one delta on a wire. Written, a character has up to six bytes, and some clients take no line
+longer than 64 KiB."""
+
 _MAX_INT64: Final = 2**63
+
+_MAX_DEPTH: Final = 120
+"""Levels of what is written where pydantic gives up: readers such as serde_json stop at 128."""
 
 Message = dict[str, Any]
 
@@ -72,12 +80,20 @@ Frame = Request | Notification | Response | Garbage
 
 
 def encode(message: Message) -> bytes:
-    """Encode one message without a line break. What JSON cannot say is written as ``null``."""
+    """Encode one message without a line break: always valid JSON in valid UTF-8.
+
+    What JSON cannot say is written as ``null``, and so is what lies deeper than `_MAX_DEPTH`; half
+    a surrogate pair becomes U+FFFD, because most readers take neither it nor its escape.
+    """
     try:
         return to_json(message, inf_nan_mode="null")
     except PydanticSerializationError:
-        # A lone surrogate has no UTF-8 form; escaped, it is valid JSON and loses nothing.
-        return json.dumps(message, allow_nan=False, default=str).encode()
+        return to_json(_sayable(message, _MAX_DEPTH), inf_nan_mode="null")
+
+
+def mended(text: str) -> str:
+    """Return ``text`` with its surrogates joined to characters, or replaced where one is alone."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def decode(line: bytes) -> Message | Garbage:
@@ -117,6 +133,24 @@ def error_message(request_id: str | int | None, code: int, text: str, data: Any 
     if data is not None:
         error["data"] = data
     return {"id": request_id, "error": error}
+
+
+def _sayable(value: Any, depth: int) -> Any:
+    """Return a copy of ``value`` that every reader of JSON takes."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return mended(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if not isinstance(value, dict | list | tuple):
+        return mended(str(value))
+    if depth == 0:
+        return None
+    if isinstance(value, dict):
+        members = cast("dict[Any, Any]", value)
+        return {mended(str(name)): _sayable(v, depth - 1) for name, v in members.items()}
+    return [_sayable(element, depth - 1) for element in cast("list[Any]", value)]
 
 
 def _is_id(value: Any) -> bool:

@@ -128,6 +128,8 @@ class UserInputRequestParams(_OfItem):
     METHOD: ClassVar[str] = "item/tool/requestUserInput"
 
     questions: list[UserInputQuestion]
+    is_blocking: bool = True
+    """Whether the turn waits for the answer."""
 
 
 class QuestionAnswers(WireModel):

@@ -100,6 +100,7 @@ class Thread(WireModel):
     agent_role: str | None = None
     git_info: dict[str, Any] | None = None
     name: str | None = None
+    project_id: str | None = None
     turns: list[Turn] = Field(default_factory=list[Turn])
 
 

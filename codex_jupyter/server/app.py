@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
@@ -25,6 +25,26 @@ __all__ = ["AppServer"]
 
 _log = logging.getLogger(__name__)
 
+FAREWELL_LIMIT: Final = 2.0
+"""Seconds in which a connection must take what is left for it when the server stops."""
+
+CONTROL: Final = frozenset(
+    {
+        "initialize",
+        "turn/interrupt",
+        "turn/steer",
+        "serverRequest/answer",
+        "thread/unsubscribe",
+        "turn/unwatch",
+        "thread/backgroundTerminals/clean",
+        "thread/backgroundTerminals/terminate",
+        "command/exec/terminate",
+        "process/kill",
+        "fuzzyFileSearch/sessionStop",
+    }
+)
+"""What stops or answers something: it never waits behind other requests of its connection."""
+
 
 class AppServer:
     """One core behind the protocol. Make it with `open`; it lives inside that context.
@@ -44,6 +64,9 @@ class AppServer:
         self._engine_ready: anyio.Event | None = None
         self._engine_problem: Exception | None = None
         self._waiting: list[Callable[[Engine], None]] = []
+        self._engine_scope = anyio.CancelScope()
+        self._engine_ended = anyio.Event()
+        self._conversations: set[_Conversation] = set()
 
     @classmethod
     @asynccontextmanager
@@ -62,7 +85,35 @@ class AppServer:
 
     async def serve(self, streams: MessageStreams, rights: Rights = OWNER) -> None:
         """Serve one connection until it ends. Its end stops no turn."""
-        await _Conversation(self, streams, rights).run()
+        conversation = _Conversation(self, streams, rights)
+        self._conversations.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
+
+    @property
+    def turns_run(self) -> bool:
+        """Whether a turn runs in any thread."""
+        return self._engine is not None and bool(self._engine.running_turns)
+
+    async def settle(self) -> None:
+        """Wait until no turn runs; those that clients start meanwhile count too."""
+        if self._engine is not None:
+            await self._engine.settle()
+
+    async def stop(self) -> None:
+        """End every turn and rollout, tell it to every connection, then end the connections.
+
+        A connection whose reader takes nothing ends after `FAREWELL_LIMIT` all the same.
+        """
+        if self._engine_ready is not None:
+            self._engine_scope.cancel()
+            await self._engine_ended.wait()
+        with anyio.move_on_after(FAREWELL_LIMIT):
+            async with anyio.create_task_group() as leaving:
+                for conversation in tuple(self._conversations):
+                    leaving.start_soon(conversation.end)
 
     def interrupt_kernel(self, kernel_id: str, reason: str = "interrupted") -> int:
         """Stop the running turns that a kernel started, and return how many there were.
@@ -116,12 +167,22 @@ class AppServer:
 
     async def _run_engine(self, ready: anyio.Event) -> None:
         try:
+            with self._engine_scope:
+                await self._load_and_run(ready)
+        finally:
+            # Who asks from now on, or waits to hear, is told that it is over.
+            self._engine = None
+            self._engine_problem = self._engine_problem or PeerClosedError("the server is closing")
+            ready.set()
+            self._engine_ended.set()
+
+    async def _load_and_run(self, ready: anyio.Event) -> None:
+        try:
             engine_type = await anyio.to_thread.run_sync(_load_engine)
             engine = engine_type(self.settings, watchable=self._watchable)
         except Exception as error:  # noqa: BLE001 - told to everybody who asks for the engine
             _log.exception("the engine could not be loaded")
             self._engine_problem = error
-            ready.set()
             return
         started = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -144,27 +205,40 @@ class _Conversation:
         self._greeting: Greeting | None = None
         self._connection: Connection | None = None
         self._engine: Engine | None = None
+        self._ended = anyio.Event()
         self._peer = Peer(
-            streams, on_request=self._on_request, on_notification=self._on_notification
+            streams,
+            on_request=self._on_request,
+            on_notification=self._on_notification,
+            control=CONTROL,
         )
 
     async def run(self) -> None:
         try:
             await self._peer.run()
         finally:
+            self._ended.set()
             if self._connection is not None and self._engine is not None:
                 self._engine.disconnect(self._connection)
+
+    async def end(self) -> None:
+        """Send what is queued, then end."""
+        self._peer.finish()
+        await self._ended.wait()
 
     async def _on_request(self, method: str, params: Any, request_id: str | int) -> Any:
         del request_id
         if method == "initialize":
+            greeting = greet(params)
             if self._greeting is not None:
                 raise InvalidRequestError("Already initialized")
-            self._greeting = greet(params)
+            self._greeting = greeting
             self._app.warm()
             result = initialize_result(self._greeting, self._app.settings.home)
             return Reply(result, then=lambda: self._app.with_engine(self._take_part))
         if self._greeting is None:
+            # What is no request at all is refused as that, greeted or not.
+            await anyio.to_thread.run_sync(_check_request, method, params)
             raise InvalidRequestError("Not initialized")
         engine = await self._app.engine()
         if self._connection is None:
@@ -181,6 +255,12 @@ class _Conversation:
         """Take what a client says unasked; nothing waits for `initialized`."""
         if method == "turn/held" and self._engine is not None and self._connection is not None:
             self._engine.note_hold(self._connection, params)
+
+
+def _check_request(method: str, params: Any) -> None:
+    from codex_jupyter.server.params import check_request  # noqa: PLC0415 - heavy, off the loop
+
+    check_request(method, params)
 
 
 def _load_engine() -> type["Engine"]:

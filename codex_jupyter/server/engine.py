@@ -1,6 +1,6 @@
 """What stands behind the handshake: the threads, who hears them, who watches, whose they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -9,6 +9,7 @@ from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, NoActiveTurnError, ThreadNotFoundError
 from codex_jupyter.flow.requests import Outcome
 from codex_jupyter.ids import ThreadId, TurnId
@@ -90,6 +91,18 @@ class Engine:
             if self.watches is not None:
                 tasks.start_soon(self.watches.run)
             await self.threads.run(started)
+
+    @property
+    def running_turns(self) -> Sequence[Turn]:
+        """The turns that run, in all threads."""
+        return [turn for i in self.threads.loaded if (turn := self.threads.get(i).active)]
+
+    async def settle(self) -> None:
+        """Wait until no turn runs, in any thread; those that begin meanwhile count too."""
+        while running := [
+            turn for i in self.threads.loaded if (turn := self.threads.get(i).active)
+        ]:
+            await running[0].ended.wait()
 
     def connect(self, peer: Peer, greeting: Greeting, rights: Rights) -> Connection:
         """Let a greeted connection take part."""

@@ -12,7 +12,6 @@ from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.requests import (
-    CLIENT_REQUESTS,
     ThreadListParams,
     ThreadReadParams,
     ThreadResumeParams,
@@ -25,7 +24,7 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.params import check_gate, read_params, unknown_method
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -77,20 +76,15 @@ class Handlers:
         Raises:
             CodexError: The request was refused; nothing was changed.
         """
+        if not connection.experimental:
+            check_gate(method, params)
         answer = self._methods.get(method)
         if answer is None:
-            known = ", ".join(f"`{name}`" for name in CLIENT_REQUESTS)
-            raise InvalidRequestError(
-                f"Invalid request: unknown variant `{method[:200]}`, expected one of {known}"
-            )
+            raise unknown_method(method)
         return await answer(connection, params)
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
-        if asked.dynamic_tools and not connection.experimental:
-            raise InvalidRequestError(
-                "thread/start.dynamicTools requires experimentalApi capability"
-            )
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
             _options(asked),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import InvalidRequestError, MalformedParamsError
+from codex_jupyter.server.wording import invalid_type, missing_field
 
 __all__ = ["Greeting", "greet", "initialize_result"]
 
@@ -43,8 +44,8 @@ def greet(params: Any) -> Greeting:
     Raises:
         InvalidRequestError: A member is missing or has the wrong type.
     """
-    members = _object(params, "params")
-    info = _object(members.get("clientInfo"), "clientInfo")
+    members = _object(params, "params", "InitializeParams")
+    info = _object(members.get("clientInfo"), "clientInfo", "ClientInfo")
     name, version = _text(info, "name"), _text(info, "version")
     if info.get("title") is not None:
         _text(info, "title")
@@ -53,22 +54,16 @@ def greet(params: Any) -> Greeting:
             f"Invalid clientInfo.name: '{name[:100]!r}'. Must be a valid HTTP header value."
         )
     wanted = members.get("capabilities")
-    capabilities: Json = {} if wanted is None else _object(wanted, "capabilities")
-    experimental = capabilities.get("experimentalApi", False)
-    if not isinstance(experimental, bool):
-        raise _wrong_type("experimentalApi", experimental, "a boolean")
-    opted_out: Any = capabilities.get("optOutNotificationMethods")
-    opted_out = [] if opted_out is None else opted_out
-    if not isinstance(opted_out, list):
-        raise _wrong_type("optOutNotificationMethods", opted_out, "a list of method names")
-    methods = cast("list[Any]", opted_out)
-    for method in methods:
-        if not isinstance(method, str):
-            raise _wrong_type("optOutNotificationMethods", method, "method names")
-    sequences = capabilities.get("eventSequences", False)
-    if not isinstance(sequences, bool):
-        raise _wrong_type("eventSequences", sequences, "a boolean")
-    return Greeting(name, version, experimental, frozenset(methods), sequences)
+    capabilities: Json = (
+        {} if wanted is None else _object(wanted, "capabilities", "InitializeCapabilities")
+    )
+    return Greeting(
+        name,
+        version,
+        experimental=_flag(capabilities, "experimentalApi"),
+        opted_out=_texts(capabilities, "optOutNotificationMethods"),
+        sequences=_flag(capabilities, "eventSequences"),
+    )
 
 
 def initialize_result(greeting: Greeting, home: Path) -> Json:
@@ -83,25 +78,38 @@ def initialize_result(greeting: Greeting, home: Path) -> Json:
     }
 
 
-def _object(value: Any, name: str) -> Json:
+def _object(value: Any, name: str, shape: str) -> Json:
     if value is None:
-        raise InvalidRequestError(f"Invalid request: missing field `{name}`")
+        raise MalformedParamsError(missing_field(name), name)
     if not isinstance(value, dict):
-        raise _wrong_type(name, value, "an object")
+        raise MalformedParamsError(invalid_type(value, f"struct {shape}"), name)
     return cast("Json", value)
 
 
 def _text(members: Json, name: str) -> str:
-    value = members.get(name)
-    if value is None:
-        raise InvalidRequestError(f"Invalid request: missing field `{name}`")
+    if name not in members:
+        raise MalformedParamsError(missing_field(name), name)
+    value = members[name]
     if not isinstance(value, str):
-        raise _wrong_type(name, value, "a string")
+        raise MalformedParamsError(invalid_type(value, "a string"), name)
     return value
 
 
-def _wrong_type(name: str, value: object, expected: str) -> InvalidRequestError:
-    found = type(value).__name__
-    return InvalidRequestError(
-        f"Invalid request: invalid type: {found}, expected {expected} in `{name}`"
-    )
+def _flag(members: Json, name: str) -> bool:
+    value = members.get(name, False)
+    if not isinstance(value, bool):
+        raise MalformedParamsError(invalid_type(value, "a boolean"), name)
+    return value
+
+
+def _texts(members: Json, name: str) -> frozenset[str]:
+    value = members.get(name)
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list):
+        raise MalformedParamsError(invalid_type(value, "a sequence"), name)
+    words = cast("list[Any]", value)
+    for word in words:
+        if not isinstance(word, str):
+            raise MalformedParamsError(invalid_type(word, "a string"), name)
+    return frozenset(words)

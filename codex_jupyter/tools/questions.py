@@ -58,7 +58,7 @@ class QuestionTool:
         questions = _questions(call.arguments().get("questions"))
         outcome = await context.ask(
             "item/tool/requestUserInput",
-            {"questions": [question.wire() for question in questions]},
+            {"questions": [question.wire() for question in questions], "isBlocking": True},
             call.item_id,
             "userInput",
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Outcome
@@ -54,7 +54,9 @@ class ToolCall:
             ToolArgumentsError: They are not a JSON object.
         """
         try:
-            value: Any = from_json(self.text or "{}")
+            value: Any = from_json(self.text or "{}", allow_inf_nan=False)
+            # A number that is too large to be one is no JSON either, once it was read.
+            value = from_json(to_json(value, inf_nan_mode="null"))
         except ValueError as error:
             raise ToolArgumentsError(f"failed to parse function arguments: {error}") from None
         if not isinstance(value, dict):

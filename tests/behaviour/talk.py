@@ -23,6 +23,7 @@ from codex_jupyter.settings import Settings
 from codex_jupyter.settings.environment import snapshot
 from codex_jupyter.transports.stdio import StdioStreams
 from codex_jupyter.transports.streams import memory_pair
+from tests.behaviour.shapes import check_notification, check_request, check_result
 
 __all__ = [
     "Json",
@@ -64,6 +65,7 @@ class Talk:
         self._news = anyio.Event()
         self.heard: list[Json] = []
         self.ended = anyio.Event()
+        self._problem: Exception | None = None
         self._hearing = anyio.Event()
         self._hearing.set()
 
@@ -80,12 +82,20 @@ class Talk:
                 await self._hearing.wait()
                 for message in await self._streams.receive():
                     assert not isinstance(message, Garbage), message
-                    self._check(message)
+                    try:
+                        self._check(message)
+                    except Exception as problem:  # noqa: BLE001 - raised by whoever waits
+                        self._problem = self._problem or problem
                     self.heard.append(message)
                 self._stir()
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
             self.ended.set()
             self._stir()
+
+    def expect_no_problem(self) -> None:
+        """Raise what was wrong with the first message that was."""
+        if self._problem is not None:
+            raise self._problem
 
     async def close(self) -> None:
         await self._streams.aclose()
@@ -154,6 +164,7 @@ class Talk:
         position = after
         with anyio.fail_after(LIMIT):
             while True:
+                self.expect_no_problem()
                 for message in self.heard[position:]:
                     if wanted(message):
                         return message
@@ -237,12 +248,15 @@ class Talk:
             method = self._methods.get(message["id"] or 0)
             if "result" in message and method is not None:
                 _fits(CLIENT_REQUESTS[method][1], message["result"])
+                check_result(method, message["result"])
         elif "id" in message:
             assert set(message) == {"id", "method", "params"}
             _fits(SERVER_REQUESTS[message["method"]][0], message["params"])
+            check_request(message["method"], message["params"])
         else:
             assert set(message) <= {"method", "params", "emittedAtMs", "seq"}
             _fits(NOTIFICATIONS[message["method"]], message["params"])
+            check_notification(message["method"], message["params"])
 
 
 def _fits(model: type[WireModel], value: Json) -> None:
@@ -329,6 +343,7 @@ async def connect(
             await talk.greet(**capabilities)
         yield talk
         await talk.close()
+        talk.expect_no_problem()
 
 
 @dataclass
@@ -378,6 +393,7 @@ async def start_stdio(
             if greet:
                 await talk.greet(**capabilities)
             yield server
+            talk.expect_no_problem()
     finally:
         process.kill()
         for pipe in (process.stdin, process.stdout, process.stderr):

@@ -22,11 +22,28 @@ async def test_the_greeting_is_answered_with_the_protocol_version(lab: Lab) -> N
         assert result["codexHome"] == str(lab.home)
 
 
-@pytest.mark.parametrize("method", ["thread/start", "thread/list", "no/such/method"])
+@pytest.mark.parametrize("method", ["thread/start", "thread/list", "serverRequest/list"])
 async def test_nothing_is_answered_before_the_greeting(lab: Lab, method: str) -> None:
     async with lab.serving() as server, connect(server, greet=False) as talk:
         refusal = await talk.refused(method, {})
         assert (refusal.code, refusal.message) == (-32600, "Not initialized")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "complaint"),
+    [
+        ("no/such/method", {}, "unknown variant `no/such/method`, expected one of `initialize`,"),
+        ("thread/read", {}, "missing field `threadId`"),
+        ("thread/read", None, "missing field `params`"),
+    ],
+)
+async def test_what_is_no_request_is_refused_as_that_even_before_the_greeting(
+    lab: Lab, method: str, params: Any, complaint: str
+) -> None:
+    async with lab.serving() as server, connect(server, greet=False) as talk:
+        refusal = await talk.refused(method, params)
+        assert refusal.code == -32600
+        assert refusal.message.startswith(f"Invalid request: {complaint}")
 
 
 async def test_a_second_greeting_is_refused(lab: Lab, talk: Talk) -> None:
@@ -65,19 +82,94 @@ async def test_an_unknown_method_is_refused_with_the_known_ones(talk: Talk) -> N
 
 
 @pytest.mark.parametrize(
-    ("params", "complaint"),
+    ("method", "params", "complaint", "member"),
     [
-        (None, "Invalid request: missing field `params`"),
-        ({}, "Invalid request: missing field `threadId`"),
-        ({"threadId": 7}, "Invalid request: `threadId`: "),
-        ([], "Invalid request: "),
-        ("text", "Invalid request: "),
+        ("thread/read", None, "missing field `params`", "params"),
+        ("thread/read", {}, "missing field `threadId`", "threadId"),
+        (
+            "thread/read",
+            {"threadId": 5},
+            "invalid type: integer `5`, expected a string",
+            "threadId",
+        ),
+        ("thread/read", {"threadId": None}, "invalid type: null, expected a string", "threadId"),
+        (
+            "thread/read",
+            {"threadId": [1.5]},
+            "invalid type: sequence, expected a string",
+            "threadId",
+        ),
+        (
+            "thread/read",
+            {"threadId": "", "includeTurns": "yes"},
+            'invalid type: string "yes", expected a boolean',
+            "includeTurns",
+        ),
+        (
+            "thread/read",
+            [],
+            "invalid length 0, expected struct ThreadReadParams with 2 elements",
+            "params",
+        ),
+        (
+            "thread/read",
+            "text",
+            'invalid type: string "text", expected struct ThreadReadParams',
+            "params",
+        ),
+        (
+            "thread/list",
+            {"limit": 1.5},
+            "invalid type: floating point `1.5`, expected i64",
+            "limit",
+        ),
+        (
+            "thread/list",
+            {"archived": 1},
+            "invalid type: integer `1`, expected a boolean",
+            "archived",
+        ),
+        (
+            "thread/list",
+            {"sortKey": "name"},
+            "unknown variant `name`, expected one of `created_at`, `updated_at`, `recency_at`",
+            "sortKey",
+        ),
+        (
+            "thread/list",
+            {"sortDirection": "up"},
+            "unknown variant `up`, expected `asc` or `desc`",
+            "sortDirection",
+        ),
+        (
+            "thread/start",
+            {"dynamicTools": [{"name": "x"}]},
+            "missing field `description`",
+            "dynamicTools.0.description",
+        ),
+        ("thread/revert", {"threadId": "x", "numTurns": 1}, "missing field `beforeTurnId`", None),
+        (
+            "turn/start",
+            {"threadId": "x", "input": [{"type": "smell"}]},
+            "unknown variant `smell`, expected one of `text`, `image`, `localImage`, `skill`, "
+            "`mention`",
+            "input.0",
+        ),
+        ("turn/start", {"threadId": "x", "input": [{}]}, "missing field `type`", "input.0"),
+        (
+            "turn/start",
+            {"threadId": "x", "input": {}},
+            "invalid type: map, expected a sequence",
+            "input",
+        ),
     ],
 )
-async def test_params_that_do_not_fit_are_named(talk: Talk, params: Any, complaint: str) -> None:
-    refusal = await talk.refused("thread/read", params)
-    assert refusal.code == -32600
-    assert refusal.message.startswith(complaint)
+async def test_params_that_do_not_fit_are_refused_in_the_words_of_the_original(
+    talk: Talk, method: str, params: Any, complaint: str, member: str | None
+) -> None:
+    refusal = await talk.refused(method, params)
+    assert (refusal.code, refusal.message) == (-32600, f"Invalid request: {complaint}")
+    assert member is None or refusal.data == {"member": member}
 
 
 async def test_params_that_do_not_fit_never_come_back_whole(talk: Talk) -> None:
@@ -87,18 +179,51 @@ async def test_params_that_do_not_fit_never_come_back_whole(talk: Talk) -> None:
     assert len(refusal.message) < 2_000
 
 
-async def test_dynamic_tools_need_the_experimental_capability(lab: Lab) -> None:
-    tool = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
-    params = {"cwd": str(lab.workspace), "dynamicTools": [tool]}
+async def test_the_reviewer_of_approvals_is_taken_and_told(lab: Lab, talk: Talk) -> None:
+    for reviewer in ("auto_review", "user"):
+        params = {"cwd": str(lab.workspace), "approvalsReviewer": reviewer}
+        opened = await talk.ask("thread/start", params)
+        assert opened["approvalsReviewer"] == reviewer
+
+
+TOOL = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "named"),
+    [
+        ("thread/start", {"dynamicTools": [TOOL]}, "thread/start.dynamicTools"),
+        ("thread/start", {"dynamicTools": []}, "thread/start.dynamicTools"),
+        ("thread/start", {"mockExperimentalField": "v"}, "thread/start.mockExperimentalField"),
+        ("thread/start", {"experimentalRawEvents": True}, "thread/start.experimentalRawEvents"),
+        ("thread/resume", {"threadId": "x", "path": "/nowhere"}, "thread/resume.path"),
+        ("thread/fork", {"threadId": "x", "path": "/nowhere"}, "thread/fork.path"),
+        ("thread/backgroundTerminals/clean", {"threadId": "x"}, "thread/backgroundTerminals/clean"),
+    ],
+)
+async def test_what_may_still_change_needs_the_experimental_capability(
+    lab: Lab, method: str, params: Any, named: str
+) -> None:
     async with lab.serving() as server:
         async with connect(server) as talk:
-            refusal = await talk.refused("thread/start", params)
-            assert refusal.message == (
-                "thread/start.dynamicTools requires experimentalApi capability"
-            )
-            await talk.ask("thread/start", {**params, "dynamicTools": None})
+            refusal = await talk.refused(method, params)
+            expected = (-32600, f"{named} requires experimentalApi capability")
+            assert (refusal.code, refusal.message) == expected
         async with connect(server, experimentalApi=True) as talk:
-            await talk.ask("thread/start", params)
+            if method == "thread/start":
+                await talk.ask(method, {"cwd": str(lab.workspace), **params})
+            else:
+                assert "experimentalApi" not in (await talk.refused(method, params)).message
+
+
+async def test_a_gated_member_that_says_nothing_passes_and_a_malformed_one_is_refused_as_that(
+    lab: Lab,
+) -> None:
+    async with lab.serving() as server, connect(server) as talk:
+        nothing = {"dynamicTools": None, "experimentalRawEvents": False}
+        await talk.ask("thread/start", {"cwd": str(lab.workspace), **nothing})
+        refusal = await talk.refused("thread/start", {"dynamicTools": [{"name": "x"}]})
+        assert refusal.message == "Invalid request: missing field `description`"
 
 
 async def test_a_connection_may_opt_out_of_notifications(lab: Lab) -> None:

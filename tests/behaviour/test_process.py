@@ -142,6 +142,75 @@ async def test_nothing_but_the_protocol_reaches_standard_output(lab: Lab) -> Non
         assert rest == b""
 
 
+_STRAY = """
+import os, subprocess, sys
+from codex_jupyter import cli
+from codex_jupyter.server import handlers
+
+answer = handlers.Handlers.handle
+
+async def noisy(self, connection, method, params):
+    print("stray", flush=True)
+    os.write(1, b"stray\\n")
+    os.system("echo stray")
+    assert sys.stdin.read() == "" and os.read(0, 10) == b""
+    assert subprocess.run(["cat"], capture_output=True).stdout == b""
+    return await answer(self, connection, method, params)
+
+handlers.Handlers.handle = noisy
+sys.exit(cli.main(["app-server"]))
+"""
+
+
+async def test_what_a_library_prints_or_reads_touches_no_message(lab: Lab) -> None:
+    messages = [
+        {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "x", "version": "1"}}},
+        {"id": 2, "method": "thread/list", "params": {}},
+        {"id": 3, "method": "thread/loaded/list", "params": {}},
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", _STRAY],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(lab.home),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"".join(json.dumps(m).encode() + b"\n" for m in messages))
+        process.stdin.flush()
+        lines = [
+            json.loads(await anyio.to_thread.run_sync(process.stdout.readline)) for _ in messages
+        ]
+        assert {line["id"] for line in lines if "result" in line} == {1, 2, 3}
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.stderr.read().count(b"stray\n") == 6
+
+
+@pytest.mark.parametrize("closed", [(2,), (0,), (1,)])
+async def test_a_closed_descriptor_is_no_riddle(lab: Lab, closed: tuple[int, ...]) -> None:
+    redirect = " ".join(f"{fd}>&-" for fd in closed)
+    command = f"{sys.executable} -m codex_jupyter.cli app-server {redirect}"
+    done = subprocess.run(
+        command, shell=True, input=b"", capture_output=True, env=environment(lab.home), timeout=10
+    )
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (0 if closed == (2,) else 1)
+
+
+async def test_after_a_signal_the_client_is_told_how_its_turn_ended(lab: Lab) -> None:
+    lab.fake.add(say("half a sentence", deltas=2).hang(after=3))
+    async with lab.stdio() as server:
+        turn_id = await server.talk.start_turn(await server.talk.start_thread(lab.workspace))
+        await server.talk.told("item/agentMessage/delta")
+        server.process.send_signal(signal.SIGINT)
+        assert (await server.talk.turn_end(turn_id))["status"] == "interrupted"
+        await server.talk.finished()
+        assert await server.wait() == 0
+
+
 def run_to_its_end(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "codex_jupyter.cli", *arguments],
@@ -185,10 +254,3 @@ async def test_a_mistake_in_the_configuration_is_one_message(
     assert told.startswith("codex-jupyter: failed to load configuration: ")
     assert len(told.splitlines()) == 1
     assert all(word in told for word in expected), told
-
-
-async def test_a_listen_address_that_is_not_known_is_refused(lab: Lab) -> None:
-    done = run_to_its_end(lab, "app-server", "--listen", "ws://x")
-    assert done.returncode == 2
-    assert b"stdio://" in done.stderr
-    assert done.stdout == b""

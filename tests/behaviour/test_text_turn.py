@@ -2,9 +2,10 @@
 
 import pytest
 
+from codex_jupyter.protocol.jsonrpc import encode
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Talk, connect, text
-from tests.fake_model import raw, reason, say
+from tests.fake_model import call, raw, reason, say
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +80,40 @@ async def test_reasoning_is_told_in_parts(lab: Lab, talk: Talk) -> None:
     assert (bare["contentIndex"], bare["delta"]) == (0, "bare")
     (item,) = talk.items("reasoning")
     assert (item["summary"], item["content"]) == (["**One**", "**Two**"], ["bare"])
+
+
+NASTY = "".join(chr(n % 32) + '\U0001f40d"\\' for n in range(40_000))
+"""What grows most when it is written: control characters have six bytes, and some need two."""
+
+
+async def test_no_line_of_a_delta_is_longer_than_some_clients_read(lab: Lab) -> None:
+    script = "head -c 100000 /dev/zero | tr '\\0' '\\t'"
+    print_it = call("shell_command", {"command": script}, call_id="c1")
+    lab.fake.add(say(NASTY, deltas=1) + print_it, say("\x01" * 100_000, deltas=900))
+    async with (
+        lab.serving() as server,
+        connect(server, eventSequences=True) as talk,
+        lab.connect(server) as slow,
+    ):
+        params = {"approvalPolicy": "never", "sandbox": "danger-full-access"}
+        thread_id = await talk.start_thread(lab.workspace, **params)
+        await slow.ask("thread/resume", {"threadId": thread_id})
+        slow.stop_reading()
+        turn = await talk.turn(thread_id)
+        assert turn["status"] == "completed"
+        slow.read_on()
+        await slow.turn_end(turn["id"])
+    for hearer in (talk, slow):
+        deltas = [m for m in hearer.heard if str(m.get("method")).lower().endswith("delta")]
+        assert {m["method"] for m in deltas} == {
+            "item/agentMessage/delta",
+            "item/commandExecution/outputDelta",
+        }
+        assert max(len(encode(message)) for message in deltas) < 65_536
+        for item in (*talk.items("agentMessage"), *talk.items("commandExecution")):
+            assert hearer.deltas(item["id"]) == item.get("text", item.get("aggregatedOutput"))
+    numbers = [m["seq"] for m in talk.heard if "seq" in m]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_usage_is_summed_over_the_responses_of_a_thread(lab: Lab, talk: Talk) -> None:
@@ -185,3 +220,30 @@ async def test_a_search_of_the_providers_is_offered_shown_and_remembered(lab: La
         await talk.turn(thread_id)
         kinds = [i["type"] for i in lab.fake.requests[1]["input"]]
         assert "web_search_call" in kinds
+
+
+async def test_nothing_that_is_no_json_leaves_whatever_the_model_sends(lab: Lab) -> None:
+    tool = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
+    deep = "[" * 150 + "]" * 150
+    halves = say("half \ud83d", deltas=2) + reason("why \udc00", raw_text="\ud800")
+    lab.fake.add(
+        halves + call("t", f'{{"large": [1e999, -1e999], "deep": {deep}}}', call_id="c1"),
+        call("t", '{"a": "\\ud800"}', call_id="c2") + call("t", '{"a": NaN}', call_id="c3"),
+        say("ok \udfff"),
+    )
+    # What arrives over the pipes is decoded strictly: a line that is no JSON fails the test.
+    async with lab.stdio(experimentalApi=True) as server:
+        talk = server.talk
+        thread_id = await talk.start_thread(lab.workspace, dynamicTools=[tool])
+        turn_id = await talk.start_turn(thread_id)
+        asked = await talk.asked("item/tool/call")
+        assert asked["params"]["arguments"]["large"] == [None, None]
+        await talk.answer(asked, {"contentItems": [], "success": True})
+        ended = await talk.turn_end(turn_id)
+        assert ended["status"] == "completed", ended["error"]
+        assert [i["text"] for i in talk.items("agentMessage")] == ["half \ufffd", "ok \ufffd"]
+        read = await talk.ask("thread/read", {"threadId": thread_id, "includeTurns": True})
+        assert read["thread"]["turns"][0]["status"] == "completed"
+        assert len(talk.requests()) == 1
+    told = [i["output"] for i in lab.fake.requests[-1]["input"] if "output" in i]
+    assert [str(text).startswith("failed to parse") for text in told] == [False, True, True]

@@ -1,5 +1,6 @@
 """One contract, every transport: batches, order, ends, and for bytes also their accidents."""
 
+import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -314,11 +315,43 @@ def test_encoding_is_one_line_that_decodes_to_the_same(message: Message) -> None
     assert decode(line) == message
 
 
-def test_what_json_cannot_say_still_encodes() -> None:
-    assert decode(encode({"n": float("nan"), "i": float("inf")})) == {"n": None, "i": None}
-    assert decode(encode({"text": "lone \ud800"})) == {
-        "text": "lone \ud800"
-    } or b"\\ud800" in encode({"text": "lone \ud800"})
+def deep(levels: int) -> Any:
+    value: Any = "bottom"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (float("nan"), None),
+        (float("-inf"), None),
+        ("lone \ud800.", "lone \ufffd."),
+        ("\udc00", "\ufffd"),
+        ("pair \ud83d\ude00", "pair 😀"),
+        (
+            {"\ud800": ["\udfff", float("nan"), 1, True, None]},
+            {"\ufffd": ["\ufffd", None, 1, True, None]},
+        ),
+        (b"\xff", "\ufffd"),
+        (Exception("odd \ud800"), "odd \ufffd"),
+    ],
+    ids=repr,
+)
+def test_what_json_cannot_say_is_written_as_something_that_everybody_reads(
+    value: Any, written: Any
+) -> None:
+    line = encode({"value": value})
+    assert json.loads(line.decode("utf-8"), parse_constant=pytest.fail) == {"value": written}
+
+
+@pytest.mark.parametrize("levels", [10, 100, 300, 900])
+def test_what_is_nested_too_deeply_is_cut_off(levels: int) -> None:
+    found = decode(encode({"value": deep(levels), "after": 1}))
+    assert isinstance(found, dict)
+    assert found["after"] == 1
+    assert (found["value"] == deep(levels)) == (levels < 180)
 
 
 @patient

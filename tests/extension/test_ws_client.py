@@ -15,11 +15,11 @@ from tornado.web import Application, HTTPError
 from tornado.websocket import WebSocketHandler
 
 from codex_jupyter.errors import PeerClosedError
-from codex_jupyter.extension.streams import SocketStreams
 from codex_jupyter.protocol.jsonrpc import Garbage, Message
 from codex_jupyter.protocol.streams import MessageStreams
 from codex_jupyter.transports import ws_client
 from codex_jupyter.transports.ws_client import WebSocketStreams, open_ws
+from codex_jupyter.transports.ws_socket import SocketStreams
 from tests.extension.jupyter import make_certificate
 
 pytestmark = pytest.mark.anyio

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jupyter.flow.channels import Outbox, OutboxOverflowError, rough_size
+from codex_jupyter.protocol.jsonrpc import MAX_DELTA_CHARS, encode
 from codex_jupyter.rpc import merge_deltas
 
 patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -202,5 +203,7 @@ def test_parts_of_a_reasoning_item_stay_apart() -> None:
 
 
 def test_a_merged_delta_stays_short() -> None:
-    assert merge_deltas(delta("x" * 16_384), delta("y")) is None
-    assert merge_deltas(delta("x" * 16_383), delta("y")) is not None
+    assert merge_deltas(delta("x" * MAX_DELTA_CHARS), delta("y")) is None
+    merged = merge_deltas(delta("\0" * (MAX_DELTA_CHARS - 1)), delta("\0"))
+    assert merged is not None
+    assert len(encode(merged)) < 65_536

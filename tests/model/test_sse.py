@@ -124,3 +124,13 @@ def test_the_start_of_a_stream_is_recognised(start: bytes) -> None:
 @pytest.mark.parametrize("start", [b"<html>", b'{"error": 1}', b"  Not found", b"\x1f\x8b"])
 def test_the_start_of_something_else_is_recognised(start: bytes) -> None:
     assert not looks_like_sse(start)
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [(r"half \ud83d", "half \ufffd"), (r"\ude00 half", "\ufffd half"), (r"\ud83d\ude00", "😀")],
+)
+def test_half_a_surrogate_pair_does_not_break_the_stream(sent: str, heard: str) -> None:
+    data = f'{{"type": "response.output_text.delta", "delta": "{sent}"}}'
+    (event,) = SseDecoder().feed(f"data: {data}\n\n".encode())
+    assert event["delta"] == heard

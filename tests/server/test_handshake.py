@@ -78,14 +78,14 @@ def test_the_quick_check_agrees_with_the_model(params: Any) -> None:
         ({}, "Invalid request: missing field `clientInfo`"),
         ({"clientInfo": {}}, "Invalid request: missing field `name`"),
         ({"clientInfo": {"name": "x"}}, "Invalid request: missing field `version`"),
-        ([], "Invalid request: invalid type: list, expected an object in `params`"),
+        ([], "Invalid request: invalid type: sequence, expected struct InitializeParams"),
         (
             {"clientInfo": {"name": 7, "version": "1"}},
-            "Invalid request: invalid type: int, expected a string in `name`",
+            "Invalid request: invalid type: integer `7`, expected a string",
         ),
         (
             {**GOOD, "capabilities": {"experimentalApi": "yes"}},
-            "Invalid request: invalid type: str, expected a boolean in `experimentalApi`",
+            'Invalid request: invalid type: string "yes", expected a boolean',
         ),
     ],
 )

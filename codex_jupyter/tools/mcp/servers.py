@@ -176,7 +176,7 @@ class McpServers:
         mine = next((call for call in reversed(self._running) if call.server == server), None)
         if mine is None:
             return None
-        asked: Json = {"questions": questions_of(message, schema)}
+        asked: Json = {"questions": questions_of(message, schema), "isBlocking": True}
         outcome: Any = None
         # A form does not outlive the call, which may have a limit of its own.
         with mine.over.scope():

@@ -10,7 +10,10 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from codex_jupyter.protocol.jsonrpc import Garbage, Message, decode, encode
 
-__all__ = ["TOO_SLOW", "SocketStreams"]
+__all__ = ["MAX_FRAME_BYTES", "TOO_SLOW", "SocketStreams"]
+
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+"""Longest message taken; a longer one is answered with a parse error."""
 
 TOO_SLOW: Final = 1013
 """Close code for a reader that is too far behind: it may connect again and take up from there."""
@@ -30,10 +33,18 @@ class SocketStreams:
     Args:
         socket: The handler, already open.
         patience: Seconds in which the other side must take one message.
+        max_bytes: Longest message; a longer one is reported as garbage.
     """
 
-    def __init__(self, socket: WebSocketHandler, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        socket: WebSocketHandler,
+        *,
+        patience: float = _PATIENCE,
+        max_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
         self._socket = socket
+        self._max_bytes = max_bytes
         self._patience = patience
         self._incoming, self._frames = anyio.create_memory_object_stream[str | bytes](
             _WAITING_FRAMES
@@ -49,9 +60,9 @@ class SocketStreams:
         """Learn that the socket has closed; what it brought can still be read."""
         self._incoming.close()
 
-    def stopping(self) -> None:
+    def stopping(self, reason: str) -> None:
         """Let the other side know, at the end, that this server stops."""
-        self._farewell = (_GOING_AWAY, "the Jupyter server is stopping")
+        self._farewell = (_GOING_AWAY, reason)
 
     async def receive(self) -> Sequence[Message | Garbage]:
         """Return the messages of the frames that have arrived."""
@@ -62,7 +73,7 @@ class SocketStreams:
         with suppress(anyio.WouldBlock, anyio.EndOfStream):
             while len(frames) < _WAITING_FRAMES:
                 frames.append(self._frames.receive_nowait())
-        return [decode(frame.encode() if isinstance(frame, str) else frame) for frame in frames]
+        return [self._message(frame) for frame in frames]
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send ``messages``, one text frame each; a reader that takes none for long is left."""
@@ -75,6 +86,12 @@ class SocketStreams:
         except TimeoutError as error:
             self._socket.close(*self._farewell)
             raise anyio.BrokenResourceError from error
+
+    def _message(self, frame: str | bytes) -> Message | Garbage:
+        data = frame.encode() if isinstance(frame, str) else frame
+        if len(data) > self._max_bytes:
+            return Garbage(f"a message is longer than {self._max_bytes} bytes")
+        return decode(data)
 
     async def aclose(self) -> None:
         """Close the socket, unless the other side has.

@@ -1,0 +1,56 @@
+"""How requests that do not parse are refused: in the original's words, which clients match on.
+
+Light, because the first request of a connection is refused before pydantic is loaded.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+__all__ = ["invalid_type", "missing_field", "unknown_variant"]
+
+_MAX_SHOWN: Final = 100
+"""Characters of a refused value that come back to whoever sent it."""
+
+
+def missing_field(name: str) -> str:
+    """Say that a member is not there."""
+    return f"Invalid request: missing field `{name}`"
+
+
+def invalid_type(value: Any, expected: str) -> str:
+    """Say that a member is of another type than the ``expected`` one, e.g. ``a string``."""
+    return f"Invalid request: invalid type: {_shown(value)}, expected {expected}"
+
+
+def unknown_variant(value: str, known: Sequence[str]) -> str:
+    """Say that a word is none of the ``known`` ones, of which there is at least one."""
+    names = [f"`{name}`" for name in known]
+    match names:
+        case [only]:
+            expected = only
+        case [one, other]:
+            expected = f"{one} or {other}"
+        case _:
+            expected = f"one of {', '.join(names)}"
+    shown = value.encode(errors="replace").decode()[:_MAX_SHOWN]
+    return f"Invalid request: unknown variant `{shown}`, expected {expected}"
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{json.dumps(value)}`"
+        case int():
+            # More digits than Python likes to print are no number that anybody can use.
+            return f"integer `{value}`" if value.bit_length() <= _MAX_SHOWN else "integer"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f"string {json.dumps(value[:_MAX_SHOWN], ensure_ascii=False)}"
+        case list():
+            return "sequence"
+        case _:
+            return "map"

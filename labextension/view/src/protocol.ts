@@ -1,0 +1,1960 @@
+// The messages of the protocol. Generated from codex_jupyter/protocol by `make docs`; do not edit.
+
+export type AccountRateLimitsUpdatedNotification = RateLimitsUpdated;
+
+/** Ours. Who an agent is, and what it used. */
+export interface AgentFacts {
+  threadId: string;
+  turnId?: string | null;
+  nickname?: string | null;
+  role?: string | null;
+  /** Into and out of the model, for its own answers. */
+  tokens?: number | null;
+  durationMs?: number | null;
+}
+
+export type AgentMessageDeltaNotification = ItemDelta;
+
+/** What the model says. */
+export interface AgentMessageItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'agentMessage';
+  text: string;
+  phase?: string | null;
+  /** Ours. The stream broke here and the answer starts again in a later item. */
+  abandoned?: boolean | null;
+}
+
+/** What an agent's newest work is doing. */
+export interface AgentState {
+  status: 'pendingInit' | 'running' | 'interrupted' | 'completed' | 'errored' | 'shutdown' | 'notFound';
+  /** What it said last, or why it failed. */
+  message?: string | null;
+}
+
+/** The answer to both kinds of approval request. `accept` runs it; `acceptForSession` also runs the very same again unasked; `decline` tells the model no; `cancel` declines and interrupts the turn. Anything else declines. */
+export interface ApprovalAnswer {
+  decision: unknown;
+  /** Ours. The digest of what the answering page showed; optional. */
+  digest?: string | null;
+}
+
+/** Ours. The delegate or agent that asks, when it is not the user's own thread. */
+export interface AskingDelegate {
+  /** Its own thread; the request's `threadId` is where the question is shown. */
+  threadId: string;
+  turnId: string;
+  parentThreadId: string;
+  nickname?: string | null;
+  role?: string | null;
+}
+
+/** A command that runs. */
+export interface BackgroundTerminal {
+  itemId: string;
+  processId: string;
+  command: string;
+  cwd: string;
+  osPid?: number | null;
+  /** Ours. The turn that started it. */
+  turnId: string;
+}
+
+/** What would be merged into a branch. */
+export interface BaseBranch {
+  type: 'baseBranch';
+  branch: string;
+}
+
+/** A part of a text, in bytes of its UTF-8 form; `end` is the first that is outside. */
+export interface ByteRange {
+  start: number;
+  end: number;
+}
+
+/** Who connects. */
+export interface ClientInfo {
+  name: string;
+  title?: string | null;
+  version: string;
+}
+
+export type ClientNotification = {
+  method: 'initialized';
+};
+
+export type ClientRequest = {
+  id: RequestId;
+  method: 'initialize';
+  params: InitializeParams;
+} | {
+  id: RequestId;
+  method: 'thread/start';
+  params: ThreadStartParams;
+} | {
+  id: RequestId;
+  method: 'thread/resume';
+  params: ThreadResumeParams;
+} | {
+  id: RequestId;
+  method: 'thread/read';
+  params: ThreadReadParams;
+} | {
+  id: RequestId;
+  method: 'thread/list';
+  params: ThreadListParams;
+} | {
+  id: RequestId;
+  method: 'thread/fork';
+  params: ThreadForkParams;
+} | {
+  id: RequestId;
+  method: 'thread/rollback';
+  params: ThreadRollbackParams;
+} | {
+  id: RequestId;
+  method: 'thread/revert';
+  params: ThreadRevertParams;
+} | {
+  id: RequestId;
+  method: 'thread/loaded/list';
+  params: ThreadLoadedListParams;
+} | {
+  id: RequestId;
+  method: 'thread/name/set';
+  params: ThreadNameParams;
+} | {
+  id: RequestId;
+  method: 'thread/archive';
+  params: ThreadArchiveParams;
+} | {
+  id: RequestId;
+  method: 'thread/unarchive';
+  params: ThreadUnarchiveParams;
+} | {
+  id: RequestId;
+  method: 'thread/delete';
+  params: ThreadDeleteParams;
+} | {
+  id: RequestId;
+  method: 'thread/unsubscribe';
+  params: ThreadUnsubscribeParams;
+} | {
+  id: RequestId;
+  method: 'thread/compact/start';
+  params: ThreadCompactParams;
+} | {
+  id: RequestId;
+  method: 'thread/inject_items';
+  params: ThreadInjectParams;
+} | {
+  id: RequestId;
+  method: 'thread/undo';
+  params: ThreadUndoParams;
+} | {
+  id: RequestId;
+  method: 'thread/settings/update';
+  params: ThreadSettingsParams;
+} | {
+  id: RequestId;
+  method: 'thread/shellCommand';
+  params: ThreadShellParams;
+} | {
+  id: RequestId;
+  method: 'review/start';
+  params: ReviewStartParams;
+} | {
+  id: RequestId;
+  method: 'delegate/start';
+  params: DelegateStartParams;
+} | {
+  id: RequestId;
+  method: 'delegate/add';
+  params: DelegateAddParams;
+} | {
+  id: RequestId;
+  method: 'delegate/close';
+  params: DelegateCloseParams;
+} | {
+  id: RequestId;
+  method: 'turn/snapshot';
+  params: TurnSnapshotParams;
+} | {
+  id: RequestId;
+  method: 'thread/turns/list';
+  params: TurnsListParams;
+} | {
+  id: RequestId;
+  method: 'thread/search';
+  params: ThreadSearchParams;
+} | {
+  id: RequestId;
+  method: 'thread/searchOccurrences';
+  params: SearchOccurrencesParams;
+} | {
+  id: RequestId;
+  method: 'notebook/identify';
+  params: NotebookIdentifyParams;
+} | {
+  id: RequestId;
+  method: 'notebook/identity';
+  params: NotebookIdentityParams;
+} | {
+  id: RequestId;
+  method: 'mcpServerStatus/list';
+  params: McpStatusListParams;
+} | {
+  id: RequestId;
+  method: 'config/mcpServer/reload';
+  params: McpReloadParams;
+} | {
+  id: RequestId;
+  method: 'model/list';
+  params: ModelListParams;
+} | {
+  id: RequestId;
+  method: 'thread/backgroundTerminals/list';
+  params: TerminalsListParams;
+} | {
+  id: RequestId;
+  method: 'thread/backgroundTerminals/terminate';
+  params: TerminalsTerminateParams;
+} | {
+  id: RequestId;
+  method: 'thread/backgroundTerminals/clean';
+  params: TerminalsCleanParams;
+} | {
+  id: RequestId;
+  method: 'turn/start';
+  params: TurnStartParams;
+} | {
+  id: RequestId;
+  method: 'turn/steer';
+  params: TurnSteerParams;
+} | {
+  id: RequestId;
+  method: 'turn/interrupt';
+  params: TurnInterruptParams;
+} | {
+  id: RequestId;
+  method: 'turn/watch';
+  params: TurnWatchParams;
+} | {
+  id: RequestId;
+  method: 'turn/unwatch';
+  params: TurnUnwatchParams;
+} | {
+  id: RequestId;
+  method: 'turn/output';
+  params: TurnOutputParams;
+} | {
+  id: RequestId;
+  method: 'serverRequest/answer';
+  params: ServerRequestAnswerParams;
+} | {
+  id: RequestId;
+  method: 'serverRequest/list';
+  params: ServerRequestListParams;
+};
+
+/** Work with other threads: agents of the model's, or delegates of the user's. */
+export interface CollabAgentToolCallItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'collabAgentToolCall';
+  tool: 'spawnAgent' | 'sendInput' | 'resumeAgent' | 'wait' | 'closeAgent';
+  status: 'inProgress' | 'completed' | 'failed' | 'interrupted';
+  senderThreadId: string;
+  receiverThreadIds: Array<string>;
+  prompt?: string | null;
+  model?: string | null;
+  reasoningEffort?: string | null;
+  agentsStates: Record<string, AgentState>;
+  agents?: Array<AgentFacts>;
+}
+
+/** A command of the model's and what it printed. */
+export interface CommandExecutionItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'commandExecution';
+  command: string;
+  cwd: string;
+  processId?: string | null;
+  source?: string;
+  status: 'inProgress' | 'completed' | 'failed' | 'declined';
+  commandActions?: Array<Record<string, unknown>>;
+  aggregatedOutput?: string | null;
+  exitCode?: number | null;
+  durationMs?: number | null;
+}
+
+export type CommandExecutionOutputDeltaNotification = ItemDelta;
+
+/** Ask whether a command, or code in the user's kernel, may run. Sent to every connection subscribed to the thread. The first answer settles it; all are told with `serverRequest/resolved`. */
+export interface CommandExecutionRequestApprovalParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  startedAtMs?: number | null;
+  kind?: 'command' | 'dynamicTool';
+  /** For display, in a form in which different commands look different. What runs is what the session holds. */
+  command?: string | null;
+  cwd?: string | null;
+  reason?: string | null;
+  /** Ours. Why this deserves a close look. */
+  warning?: string | null;
+  /** Ours. What holds the command back, e.g. `not sandboxed`. */
+  sandboxing?: string | null;
+  /** Ours. SHA-256 of what will run. An answer that names another digest does not count. */
+  digest?: string | null;
+  commandActions?: Array<Record<string, unknown>>;
+  availableDecisions?: Array<'accept' | 'acceptForSession' | 'decline' | 'cancel'>;
+}
+
+export type CommandExecutionRequestApprovalResponse = ApprovalAnswer;
+
+/** What one commit changed. */
+export interface Commit {
+  type: 'commit';
+  sha: string;
+  title?: string | null;
+}
+
+export type ConfigMcpServerReloadParams = McpReloadParams;
+
+/** A configuration file has something unusual. */
+export interface ConfigWarned {
+  summary: string;
+  details?: string | null;
+  path?: string | null;
+  range?: Record<string, unknown> | null;
+}
+
+export type ConfigWarningNotification = ConfigWarned;
+
+/** The model's memory was replaced by a summary; the item `contextCompaction` tells it too. */
+export interface ContextCompacted {
+  threadId: string;
+  turnId: string;
+}
+
+export type ContextCompactedNotification = ContextCompacted;
+
+/** The model's memory was replaced by a summary. */
+export interface ContextCompactionItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'contextCompaction';
+  abandoned?: boolean | null;
+}
+
+/** What the instructions say. */
+export interface Custom {
+  type: 'custom';
+  instructions: string;
+}
+
+/** Ours. Have more delegates work in a turn that delegate/start began. */
+export interface DelegateAddParams {
+  threadId: string;
+  turnId: string;
+  tasks: Array<DelegateTaskParams>;
+}
+
+export type DelegateAddResponse = DelegateAddResult;
+
+/** The result of delegate/add. */
+export interface DelegateAddResult {
+  tasks: Array<StartedTask>;
+}
+
+/** Ours. Let a turn that was kept open end with the tasks it has. */
+export interface DelegateCloseParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type DelegateCloseResponse = DelegateCloseResult;
+
+/** The result of delegate/close. */
+export type DelegateCloseResult = {
+};
+
+/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. */
+export interface DelegateStartParams {
+  /** A loaded thread; its settings are the most that the delegates get. */
+  threadId: string;
+  tasks: Array<DelegateTaskParams>;
+  /** How many work at a time, 1 to 64. */
+  limit?: number;
+  /** The id of the thread that is made; one that was made for this thread before is used again. */
+  hostThreadId?: string | null;
+  /** The id of its turn. Duplicates are refused, and say how that turn ended. */
+  turnId?: string | null;
+  /** Whether the turn waits for more tasks, which may be none at first, until delegate/close. */
+  keepOpen?: boolean;
+}
+
+export type DelegateStartResponse = DelegateStartResult;
+
+/** The result of delegate/start. */
+export interface DelegateStartResult {
+  thread: Thread;
+  turn: Turn;
+  /** In the order of the request. */
+  tasks: Array<StartedTask>;
+}
+
+/** One task of a delegation; what is absent is as the thread has it. */
+export interface DelegateTaskParams {
+  input: Array<UserInput>;
+  /** How people see it; default: its number. */
+  name?: string | null;
+  /** One of the roles of the settings. */
+  role?: string | null;
+  /** The id its thread shall have. Duplicates are refused. */
+  threadId?: string | null;
+  turnId?: string | null;
+  model?: string | null;
+  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  cwd?: string | null;
+  /** Counts as far as it allows no more than the thread's, as does `sandboxPolicy`. */
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  sandboxPolicy?: SandboxPolicy | null;
+  outputSchema?: unknown;
+}
+
+/** All file changes of the turn so far, as one git-style diff. */
+export interface DiffUpdated {
+  threadId: string;
+  turnId: string;
+  diff: string;
+}
+
+/** What the tool gave back: `inputText` and `inputImage` items. */
+export interface DynamicToolCallAnswer {
+  contentItems: Array<Record<string, unknown>>;
+  success: boolean;
+}
+
+/** A call of a tool that a client runs. */
+export interface DynamicToolCallItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'dynamicToolCall';
+  namespace?: string | null;
+  tool: string;
+  arguments?: unknown;
+  status: 'inProgress' | 'completed' | 'failed' | 'declined';
+  contentItems?: Array<Record<string, unknown>> | null;
+  success?: boolean | null;
+  durationMs?: number | null;
+}
+
+/** Ask the client to run one of its tools. There is no `serverRequest/resolved` for it. */
+export interface DynamicToolCallParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId: string;
+  callId: string;
+  namespace?: string | null;
+  tool: string;
+  arguments?: unknown;
+}
+
+export type DynamicToolCallResponse = DynamicToolCallAnswer;
+
+/** A tool that the client of the thread runs when the model calls it. */
+export interface DynamicToolSpec {
+  type: 'function';
+  name: string;
+  description: string;
+  inputSchema: unknown;
+  /** Ours. The tool changes nothing, so that no approval is asked for. */
+  readOnly?: boolean;
+  /** Ours. Every call is decided like a command, by the thread's approval policy. */
+  requiresApproval?: boolean;
+  /** Ours. The argument that holds what will run, shown when approval is asked for. */
+  codeArgument?: string | null;
+}
+
+/** A review began. */
+export interface EnteredReviewModeItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'enteredReviewMode';
+  /** What is looked at, in words. */
+  review: string;
+}
+
+/** Something went wrong; with `willRetry` the turn goes on. */
+export interface ErrorNotice {
+  threadId: string;
+  turnId: string;
+  willRetry: boolean;
+  error: TurnError;
+}
+
+export type ErrorNotification = ErrorNotice;
+
+/** A place in the events of a thread, as thread/resume and notifications tell it. */
+export interface EventPlace {
+  epoch: string;
+  sequence: number;
+}
+
+/** A review is over. */
+export interface ExitedReviewModeItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'exitedReviewMode';
+  /** What was found, as text. */
+  review: string;
+  /** Null if the reviewer did not answer in the form it was asked for. */
+  output?: ReviewResult | null;
+}
+
+/** A patch of the model's. */
+export interface FileChangeItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'fileChange';
+  changes: Array<FileUpdateChange>;
+  status: 'inProgress' | 'completed' | 'failed' | 'declined';
+}
+
+/** Ask whether the patch of `itemId` may be applied; its item shows the changes. */
+export interface FileChangeRequestApprovalParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  startedAtMs?: number | null;
+  reason?: string | null;
+  grantRoot?: string | null;
+  /** Ours. Why this deserves a close look. */
+  warning?: string | null;
+  /** Ours. What holds the change back, e.g. `not sandboxed`. */
+  sandboxing?: string | null;
+  /** Ours. SHA-256 of what will be written. An answer that names another does not count. */
+  digest?: string | null;
+}
+
+export type FileChangeRequestApprovalResponse = ApprovalAnswer;
+
+/** One file of a patch. `diff` is the whole text for add and delete, hunks for update. */
+export interface FileUpdateChange {
+  path: string;
+  kind: PatchKind;
+  diff: string;
+}
+
+/** An image by address; a `data:` URL carries the bytes themselves. */
+export interface ImageInput {
+  type: 'image';
+  url: string;
+}
+
+/** What this connection wants to see. */
+export interface InitializeCapabilities {
+  experimentalApi?: boolean;
+  /** Ours. Let each notification of a thread carry its number, as `seq` beside `method`. */
+  eventSequences?: boolean;
+  optOutNotificationMethods?: Array<string> | null;
+}
+
+/** The first request of every connection. */
+export interface InitializeParams {
+  clientInfo: ClientInfo;
+  capabilities?: InitializeCapabilities | null;
+}
+
+export type InitializeResponse = InitializeResult;
+
+/** Who answers. The version in `userAgent` is the protocol's, which clients compare. */
+export interface InitializeResult {
+  userAgent: string;
+  codexHome: string;
+  platformFamily: string;
+  platformOs: string;
+}
+
+/** An item is final, and stored. */
+export interface ItemCompleted {
+  threadId: string;
+  turnId: string;
+  item: ThreadItem;
+  completedAtMs: number;
+}
+
+export type ItemCompletedNotification = ItemCompleted;
+
+/** A piece of one item's text; pieces may have been merged on the way, none is lost. */
+export interface ItemDelta {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  delta: string;
+  summaryIndex?: number | null;
+  contentIndex?: number | null;
+}
+
+/** An item has begun; its deltas follow. */
+export interface ItemStarted {
+  threadId: string;
+  turnId: string;
+  item: ThreadItem;
+  startedAtMs: number;
+}
+
+export type ItemStartedNotification = ItemStarted;
+
+export type ListMcpServerStatusParams = McpStatusListParams;
+
+export type ListMcpServerStatusResponse = McpStatusListResult;
+
+/** An image file on the server's machine; a missing file becomes a text for the model. */
+export interface LocalImageInput {
+  type: 'localImage';
+  path: string;
+}
+
+/** A tool of an MCP server says how far it is. */
+export interface McpProgress {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  message: string;
+}
+
+/** Look for tools anew, at the next turn of each thread; servers that died start again. */
+export type McpReloadParams = {
+};
+
+/** The result of config/mcpServer/reload. */
+export type McpReloadResult = {
+};
+
+export type McpServerRefreshResponse = McpReloadResult;
+
+/** One server. */
+export interface McpServerStatus {
+  name: string;
+  authStatus: string;
+  tools: Record<string, unknown>;
+  resources: Array<unknown>;
+  resourceTemplates: Array<unknown>;
+  toolsError?: string | null;
+}
+
+/** List the configured servers, and what is known of them in a loaded thread. */
+export interface McpStatusListParams {
+  cursor?: string | null;
+  limit?: number | null;
+  /** Ours. The thread whose servers are meant; default: any loaded one that has started them. */
+  threadId?: string | null;
+}
+
+/** The result of mcpServerStatus/list; always one page. */
+export interface McpStatusListResult {
+  data: Array<McpServerStatus>;
+  nextCursor?: string | null;
+}
+
+/** A call of a tool of an MCP server. */
+export interface McpToolCallItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'mcpToolCall';
+  server: string;
+  tool: string;
+  arguments?: unknown;
+  status: 'inProgress' | 'completed' | 'failed' | 'declined';
+  result?: Record<string, unknown> | null;
+  error?: Record<string, unknown> | null;
+  durationMs?: number | null;
+}
+
+export type McpToolCallProgressNotification = McpProgress;
+
+/** A file or other thing the user pointed at. */
+export interface MentionInput {
+  type: 'mention';
+  name: string;
+  path: string;
+}
+
+/** A model that can be asked for. */
+export interface Model {
+  id: string;
+  model: string;
+  displayName: string;
+  description: string;
+  hidden?: boolean;
+  isDefault: boolean;
+  supportedReasoningEfforts: Array<Record<string, unknown>>;
+  defaultReasoningEffort: string;
+  inputModalities?: Array<string>;
+  supportsPersonality?: boolean;
+  upgrade?: string | null;
+  /** Ours. Tokens that fit into a request, if that is known. */
+  contextWindow?: number | null;
+}
+
+/** List the models of the configured provider. */
+export interface ModelListParams {
+  /** Index of the next one, as a decimal number. */
+  cursor?: string | null;
+  limit?: number | null;
+  includeHidden?: boolean | null;
+}
+
+export type ModelListResponse = ModelListResult;
+
+/** The result of model/list. */
+export interface ModelListResult {
+  data: Array<Model>;
+  nextCursor?: string | null;
+}
+
+/** The provider answers with another model than the one that was asked. */
+export interface ModelRerouted {
+  threadId: string;
+  turnId: string;
+  fromModel: string;
+  toModel: string;
+  reason: string;
+}
+
+export type ModelReroutedNotification = ModelRerouted;
+
+/** Ours. For pages: which notebook a kernel runs. The id is kept in the notebook's metadata. */
+export interface NotebookIdentifyParams {
+  kernelId: string;
+  notebookId: string;
+  path: string;
+  /** Whether the id was made just now. If another page made one before, for the same kernel and path, that one counts. */
+  isNew?: boolean;
+}
+
+export type NotebookIdentifyResponse = NotebookIdentifyResult;
+
+/** The result of notebook/identify. */
+export interface NotebookIdentifyResult {
+  /** The id that counts; the page keeps it. */
+  notebookId: string;
+}
+
+/** Ours. For kernels: which notebook the asking kernel runs. */
+export interface NotebookIdentityParams {
+  /** Whether the cell came from a page, so that one is waited for even before it is connected. */
+  expectsPage?: boolean;
+}
+
+export type NotebookIdentityResponse = NotebookIdentityResult;
+
+/** The result of notebook/identity; both are null if no page has said so. */
+export interface NotebookIdentityResult {
+  notebookId?: string | null;
+  path?: string | null;
+}
+
+/** The result of what has nothing to tell. */
+export type Nothing = {
+};
+
+/** One remark for whoever begins a thread. */
+export interface Notice {
+  level: 'info' | 'warning';
+  text: string;
+}
+
+/** One place. */
+export interface Occurrence {
+  turnId: string;
+  itemId: string;
+  /** For thread/turns/list: the page that begins after this turn. */
+  turnCursor: string;
+  snippet: string;
+  /** `start` and `end` in characters of the snippet; equal if it is not in it. */
+  snippetMatchRange: Record<string, number>;
+}
+
+/** A thread was closed, archived, unarchived or deleted, or has to be read anew. The first four are told to every connection, `thread/reverted` to its subscribers. */
+export interface OfThread {
+  threadId: string;
+}
+
+/** A question as a page shows it; other members are those of its kind. */
+export interface OpenRequest {
+  requestId: string;
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  kind: 'command' | 'patch' | 'tool' | 'question';
+  title: string;
+}
+
+/** What happens to one file. */
+export interface PatchKind {
+  type: 'add' | 'delete' | 'update';
+  movePath?: string | null;
+}
+
+/** One step of the model's plan. */
+export interface PlanStep {
+  step: string;
+  status: 'pending' | 'inProgress' | 'completed';
+}
+
+/** The model's plan, whole. */
+export interface PlanUpdated {
+  threadId: string;
+  turnId: string;
+  explanation?: string | null;
+  plan: Array<PlanStep>;
+}
+
+/** The chosen labels and typed texts of one question. */
+export interface QuestionAnswers {
+  answers?: Array<string>;
+}
+
+/** How much of the provider's limits this key has used. */
+export interface RateLimits {
+  primary?: Record<string, unknown> | null;
+  secondary?: Record<string, unknown> | null;
+}
+
+/** Told to the subscribers of a thread after an answer whose headers tell it. */
+export interface RateLimitsUpdated {
+  rateLimits: RateLimits;
+}
+
+/** How the model got there, as far as it tells. */
+export interface ReasoningItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'reasoning';
+  summary?: Array<string>;
+  content?: Array<string>;
+  abandoned?: boolean | null;
+}
+
+export type ReasoningSummaryPartAddedNotification = SummaryPartAdded;
+
+export type ReasoningSummaryTextDeltaNotification = ItemDelta;
+
+export type ReasoningTextDeltaNotification = ItemDelta;
+
+export type RequestId = string | number;
+
+/** Ours. A question waits for an answer in some thread; told to pages. */
+export interface RequestOpened {
+  request: OpenRequest;
+}
+
+/** A server request is settled or withdrawn. */
+export interface RequestResolved {
+  threadId: string;
+  requestId: string;
+  /** Ours. The turn that asked. */
+  turnId?: string | null;
+  /** Ours. `accept`, `acceptForSession`, `decline`, `cancel`, `answered`, `refused` or `withdrawn`. */
+  outcome?: string | null;
+}
+
+/** One thing a reviewer found; these members are spelt as the reviewer does. */
+export interface ReviewFinding {
+  title: string;
+  body: string;
+  /** 0 (everything stops) to 3 (would be nice). */
+  priority?: number | null;
+  confidence_score?: number | null;
+  code_location?: ReviewPlace | null;
+}
+
+/** A range of lines, both ends included, from 1. */
+export interface ReviewLines {
+  start?: number | null;
+  end?: number | null;
+}
+
+/** Where a finding is. */
+export interface ReviewPlace {
+  absolute_file_path: string;
+  line_range: ReviewLines;
+}
+
+/** Ours. What a review found, for programs. */
+export interface ReviewResult {
+  findings: Array<ReviewFinding>;
+  overall_correctness?: string;
+  overall_explanation?: string;
+  overall_confidence_score?: number | null;
+}
+
+/** Have a reviewer of its own look at changes; a running turn is stopped for it. */
+export interface ReviewStartParams {
+  threadId: string;
+  target: UncommittedChanges | BaseBranch | Commit | Custom;
+  /** `detached` (dropped by the original since) reviews in a copy of the thread. */
+  delivery?: 'inline' | 'detached' | null;
+  /** Ours. The id of the turn. Duplicates are refused. */
+  turnId?: string | null;
+  /** Ours. For `detached`: the id the copy shall have. Duplicates are refused. */
+  reviewThreadId?: string | null;
+}
+
+export type ReviewStartResponse = ReviewStartResult;
+
+/** The result of review/start. */
+export interface ReviewStartResult {
+  turn: Turn;
+  reviewThreadId: string;
+}
+
+/** What commands may touch, as asked for. Nothing is enforced in this version: see cards. */
+export interface SandboxPolicy {
+  type: 'readOnly' | 'workspaceWrite' | 'dangerFullAccess' | 'externalSandbox';
+  writableRoots?: Array<string> | null;
+  networkAccess?: boolean | string | null;
+  excludeTmpdirEnvVar?: boolean | null;
+  excludeSlashTmp?: boolean | null;
+}
+
+/** Find the places in one thread where a term occurs. */
+export interface SearchOccurrencesParams {
+  threadId: string;
+  searchTerm: string;
+  cursor?: string | null;
+  limit?: number | null;
+}
+
+/** The result of thread/searchOccurrences, oldest first. */
+export interface SearchOccurrencesResult {
+  data: Array<Occurrence>;
+  nextCursor?: string | null;
+}
+
+export type ServerNotification = {
+  method: 'thread/started';
+  params: ThreadStarted;
+} | {
+  method: 'thread/status/changed';
+  params: ThreadStatusChanged;
+} | {
+  method: 'account/rateLimits/updated';
+  params: RateLimitsUpdated;
+} | {
+  method: 'model/rerouted';
+  params: ModelRerouted;
+} | {
+  method: 'thread/closed';
+  params: OfThread;
+} | {
+  method: 'thread/archived';
+  params: OfThread;
+} | {
+  method: 'thread/unarchived';
+  params: OfThread;
+} | {
+  method: 'thread/deleted';
+  params: OfThread;
+} | {
+  method: 'thread/reverted';
+  params: OfThread;
+} | {
+  method: 'thread/name/updated';
+  params: ThreadNameUpdated;
+} | {
+  method: 'thread/settings/updated';
+  params: ThreadSettingsUpdated;
+} | {
+  method: 'thread/compacted';
+  params: ContextCompacted;
+} | {
+  method: 'thread/tokenUsage/updated';
+  params: TokenUsageUpdated;
+} | {
+  method: 'turn/started';
+  params: TurnNotice;
+} | {
+  method: 'turn/completed';
+  params: TurnNotice;
+} | {
+  method: 'turn/plan/updated';
+  params: PlanUpdated;
+} | {
+  method: 'turn/diff/updated';
+  params: DiffUpdated;
+} | {
+  method: 'item/started';
+  params: ItemStarted;
+} | {
+  method: 'item/completed';
+  params: ItemCompleted;
+} | {
+  method: 'item/agentMessage/delta';
+  params: ItemDelta;
+} | {
+  method: 'item/reasoning/summaryPartAdded';
+  params: SummaryPartAdded;
+} | {
+  method: 'item/reasoning/summaryTextDelta';
+  params: ItemDelta;
+} | {
+  method: 'item/reasoning/textDelta';
+  params: ItemDelta;
+} | {
+  method: 'item/commandExecution/outputDelta';
+  params: ItemDelta;
+} | {
+  method: 'item/mcpToolCall/progress';
+  params: McpProgress;
+} | {
+  method: 'item/commandExecution/terminalInteraction';
+  params: TerminalInteraction;
+} | {
+  method: 'serverRequest/opened';
+  params: RequestOpened;
+} | {
+  method: 'serverRequest/resolved';
+  params: RequestResolved;
+} | {
+  method: 'turn/ops';
+  params: TurnOps;
+} | {
+  method: 'error';
+  params: ErrorNotice;
+} | {
+  method: 'warning';
+  params: Warned;
+} | {
+  method: 'configWarning';
+  params: ConfigWarned;
+};
+
+export type ServerRequest = {
+  id: RequestId;
+  method: 'item/commandExecution/requestApproval';
+  params: CommandExecutionRequestApprovalParams;
+} | {
+  id: RequestId;
+  method: 'item/fileChange/requestApproval';
+  params: FileChangeRequestApprovalParams;
+} | {
+  id: RequestId;
+  method: 'item/tool/requestUserInput';
+  params: UserInputRequestParams;
+} | {
+  id: RequestId;
+  method: 'item/tool/call';
+  params: DynamicToolCallParams;
+};
+
+/** Ours. Answer a question, and learn whether the answer counted. Give `decision` for an approval, `answers` for questions. Refused on connections that may not answer, such as a kernel's. */
+export interface ServerRequestAnswerParams {
+  requestId: string;
+  decision?: 'accept' | 'acceptForSession' | 'decline' | 'cancel' | null;
+  /** The digest of what was shown; it must be the one that was asked with. */
+  digest?: string | null;
+  answers?: Record<string, unknown> | null;
+}
+
+export type ServerRequestAnswerResponse = ServerRequestAnswerResult;
+
+/** The result of serverRequest/answer. */
+export interface ServerRequestAnswerResult {
+  /** `gone`: it is unknown, settled, or was shown differently. */
+  status: 'ok' | 'gone';
+}
+
+/** Ours. Every question that waits for an answer, in all threads. */
+export type ServerRequestListParams = {
+};
+
+export type ServerRequestListResponse = ServerRequestListResult;
+
+/** The result of serverRequest/list, oldest first. */
+export interface ServerRequestListResult {
+  data: Array<OpenRequest>;
+}
+
+export type ServerRequestOpenedNotification = RequestOpened;
+
+export type ServerRequestResolvedNotification = RequestResolved;
+
+/** A skill named by the user. */
+export interface SkillInput {
+  type: 'skill';
+  name: string;
+  path: string;
+}
+
+/** Where a task is done. */
+export interface StartedTask {
+  /** Of the item in the turn that delegates. */
+  itemId: string;
+  threadId: string;
+  turnId: string;
+}
+
+/** The next part of a reasoning summary begins. */
+export interface SummaryPartAdded {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  summaryIndex: number;
+}
+
+/** The model typed into a running command. */
+export interface TerminalInteraction {
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  processId: string;
+  stdin: string;
+}
+
+export type TerminalInteractionNotification = TerminalInteraction;
+
+/** End all of them. */
+export interface TerminalsCleanParams {
+  threadId: string;
+}
+
+/** The result of thread/backgroundTerminals/clean. */
+export type TerminalsCleanResult = {
+};
+
+/** List the commands of a loaded thread that still run. */
+export interface TerminalsListParams {
+  threadId: string;
+  cursor?: string | null;
+  limit?: number | null;
+}
+
+/** The result of thread/backgroundTerminals/list, oldest first; always one page. */
+export interface TerminalsListResult {
+  data: Array<BackgroundTerminal>;
+  nextCursor?: string | null;
+}
+
+/** End one of them. */
+export interface TerminalsTerminateParams {
+  threadId: string;
+  processId: string;
+}
+
+/** The result of thread/backgroundTerminals/terminate. */
+export interface TerminalsTerminateResult {
+  /** Whether it ran. */
+  terminated: boolean;
+}
+
+/** A part of a text that stands for something, e.g. a file that is mentioned. */
+export interface TextElement {
+  byteRange: ByteRange;
+  placeholder?: string | null;
+}
+
+/** What a person typed. */
+export interface TextInput {
+  type: 'text';
+  text: string;
+  /** Kept in snake_case on the wire, as the original does. */
+  text_elements?: Array<TextElement>;
+}
+
+/** A conversation, with as many turns as the message at hand shows. */
+export interface Thread {
+  id: string;
+  sessionId: string;
+  preview: string;
+  ephemeral: boolean;
+  modelProvider: string;
+  model?: string | null;
+  createdAt: number;
+  updatedAt: number;
+  status: Record<string, unknown>;
+  path?: string | null;
+  cwd: string;
+  cliVersion: string;
+  source?: unknown;
+  forkedFromId?: string | null;
+  parentThreadId?: string | null;
+  agentNickname?: string | null;
+  agentRole?: string | null;
+  gitInfo?: Record<string, unknown> | null;
+  name?: string | null;
+  projectId?: string | null;
+  turns?: Array<Turn>;
+}
+
+/** Put a thread away: it is closed, and only found by who asks for archived ones. */
+export interface ThreadArchiveParams {
+  threadId: string;
+}
+
+export type ThreadArchiveResponse = Nothing;
+
+export type ThreadArchivedNotification = OfThread;
+
+export type ThreadBackgroundTerminalsCleanParams = TerminalsCleanParams;
+
+export type ThreadBackgroundTerminalsCleanResponse = TerminalsCleanResult;
+
+export type ThreadBackgroundTerminalsListParams = TerminalsListParams;
+
+export type ThreadBackgroundTerminalsListResponse = TerminalsListResult;
+
+export type ThreadBackgroundTerminalsTerminateParams = TerminalsTerminateParams;
+
+export type ThreadBackgroundTerminalsTerminateResponse = TerminalsTerminateResult;
+
+export type ThreadClosedNotification = OfThread;
+
+/** Let the model sum up the conversation, and remember only that. */
+export interface ThreadCompactParams {
+  threadId: string;
+  /** Ours. The id the turn that does it shall have. Duplicates are refused. */
+  turnId?: string | null;
+}
+
+export type ThreadCompactStartParams = ThreadCompactParams;
+
+export type ThreadCompactStartResponse = Nothing;
+
+/** Remove a thread for good. */
+export interface ThreadDeleteParams {
+  threadId: string;
+}
+
+export type ThreadDeleteResponse = Nothing;
+
+export type ThreadDeletedNotification = OfThread;
+
+/** Begin a new thread as a copy of one, whole or up to one of its turns. */
+export interface ThreadForkParams {
+  threadId: string;
+  /** Ours. The id the copy shall have. Duplicates are refused. */
+  newThreadId?: string | null;
+  /** The last turn that is copied. */
+  lastTurnId?: string | null;
+  /** The first turn that is not copied; not beside `lastTurnId`. */
+  beforeTurnId?: string | null;
+  model?: string | null;
+  modelProvider?: string | null;
+  cwd?: string | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+  sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
+  config?: Record<string, unknown> | null;
+  baseInstructions?: string | null;
+  developerInstructions?: string | null;
+  ephemeral?: boolean;
+  excludeTurns?: boolean;
+}
+
+export type ThreadForkResponse = ThreadOpened;
+
+/** A thread, and the words around the best place in it. */
+export interface ThreadFound {
+  thread: Thread;
+  snippet: string;
+}
+
+export type ThreadInjectItemsParams = ThreadInjectParams;
+
+export type ThreadInjectItemsResponse = Nothing;
+
+/** Let the model know something without a turn, such as what a cell printed. */
+export interface ThreadInjectParams {
+  threadId: string;
+  /** Items of the Responses API. */
+  items: Array<Record<string, unknown>>;
+}
+
+export type ThreadItem = UserMessageItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
+
+/** List stored threads, newest first. */
+export interface ThreadListParams {
+  cursor?: string | null;
+  limit?: number | null;
+  sortKey?: 'created_at' | 'updated_at' | 'recency_at' | null;
+  /** Newest first by default. */
+  sortDirection?: 'asc' | 'desc' | null;
+  modelProviders?: Array<string> | null;
+  /** `cli`, `vscode`, `exec`, `appServer`, `subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, `subAgentOther`, `unknown`; default: the first two. */
+  sourceKinds?: Array<string> | null;
+  /** Only threads right below this one, of every kind. */
+  parentThreadId?: string | null;
+  /** Only threads below this one, however far, of every kind. */
+  ancestorThreadId?: string | null;
+  archived?: boolean | null;
+  cwd?: string | Array<string> | null;
+  searchTerm?: string | null;
+}
+
+export type ThreadListResponse = ThreadListResult;
+
+/** The result of thread/list; `nextCursor` is absent on the last page. */
+export interface ThreadListResult {
+  data: Array<Thread>;
+  nextCursor?: string | null;
+}
+
+/** List the ids of the loaded threads. */
+export interface ThreadLoadedListParams {
+  /** The last id of the page before. */
+  cursor?: string | null;
+  /** Ids on a page, at least 1; default: all. */
+  limit?: number | null;
+}
+
+export type ThreadLoadedListResponse = ThreadLoadedListResult;
+
+/** The result of thread/loaded/list: sorted ids. */
+export interface ThreadLoadedListResult {
+  data: Array<string>;
+  nextCursor?: string | null;
+}
+
+/** Name a thread, loaded or stored. */
+export interface ThreadNameParams {
+  threadId: string;
+  name: string;
+}
+
+/** A thread has another name. */
+export interface ThreadNameUpdated {
+  threadId: string;
+  threadName?: string | null;
+}
+
+export type ThreadNameUpdatedNotification = ThreadNameUpdated;
+
+/** The result of thread/start and thread/resume. */
+export interface ThreadOpened {
+  thread: Thread;
+  model: string;
+  modelProvider: string;
+  cwd: string;
+  approvalPolicy: 'untrusted' | 'on-request' | 'never';
+  approvalsReviewer: 'user' | 'auto_review';
+  sandbox: SandboxPolicy;
+  reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  /** Ours. What holds commands back on this machine, in words for a card. */
+  sandboxing: string;
+  /** Ours. Which model answers and why, and what the settings warn of. */
+  notices?: Array<Notice>;
+  /** Ours. Names this loading of the thread, in which its events are numbered. */
+  epoch?: string | null;
+  /** Ours. The number of the last event that the result contains. */
+  sequence?: number | null;
+  /** Ours. Whether the events after those that were asked for follow, instead of the turns. */
+  replayed?: boolean;
+}
+
+/** Look at a thread without loading it. */
+export interface ThreadReadParams {
+  threadId: string;
+  includeTurns?: boolean;
+}
+
+export type ThreadReadResponse = ThreadReadResult;
+
+/** The result of thread/read. */
+export interface ThreadReadResult {
+  thread: Thread;
+}
+
+/** The result of what changes a thread. */
+export interface ThreadResult {
+  thread: Thread;
+}
+
+/** Open a stored thread, or join one that is loaded. */
+export interface ThreadResumeParams {
+  threadId: string;
+  model?: string | null;
+  modelProvider?: string | null;
+  cwd?: string | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+  sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
+  config?: Record<string, unknown> | null;
+  baseInstructions?: string | null;
+  developerInstructions?: string | null;
+  excludeTurns?: boolean;
+  /** Ours. The last event this client has seen, after a lost connection. What came since follows the result as notifications, each once, and the result has no turns. Where that is no longer kept the result has the turns instead, and `replayed` is false. */
+  after?: EventPlace | null;
+}
+
+export type ThreadResumeResponse = ThreadOpened;
+
+/** Take a turn and all later ones back. Files stay as they are, and the ids stay used. */
+export interface ThreadRevertParams {
+  threadId: string;
+  beforeTurnId: string;
+}
+
+export type ThreadRevertResponse = ThreadResult;
+
+export type ThreadRevertedNotification = OfThread;
+
+/** Take the last turns back. Files stay as they are. */
+export interface ThreadRollbackParams {
+  threadId: string;
+  numTurns: number;
+}
+
+export type ThreadRollbackResponse = ThreadResult;
+
+export type ThreadSearchOccurrencesParams = SearchOccurrencesParams;
+
+export type ThreadSearchOccurrencesResponse = SearchOccurrencesResult;
+
+/** Find threads by words in their names and messages; the last word may be a beginning. */
+export interface ThreadSearchParams {
+  searchTerm: string;
+  cursor?: string | null;
+  /** Threads on a page, 1 to 100; default 25. */
+  limit?: number | null;
+  archived?: boolean | null;
+  sortKey?: string | null;
+  sortDirection?: string | null;
+  sourceKinds?: Array<string> | null;
+}
+
+export type ThreadSearchResponse = ThreadSearchResult;
+
+/** The result of thread/search, best first. */
+export interface ThreadSearchResult {
+  data: Array<ThreadFound>;
+  nextCursor?: string | null;
+  backwardsCursor?: string | null;
+}
+
+export type ThreadSetNameParams = ThreadNameParams;
+
+export type ThreadSetNameResponse = Nothing;
+
+/** What the next turn of a thread works under. */
+export interface ThreadSettings {
+  model: string;
+  modelProvider: string;
+  cwd: string;
+  approvalPolicy: string;
+  approvalsReviewer: string;
+  sandboxPolicy: SandboxPolicy;
+  effort?: string | null;
+  summary?: string | null;
+}
+
+/** Change the settings of later turns without a turn; what is absent stays. */
+export interface ThreadSettingsParams {
+  threadId: string;
+  model?: string | null;
+  cwd?: string | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+  sandboxPolicy?: SandboxPolicy | null;
+  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
+}
+
+export type ThreadSettingsUpdateParams = ThreadSettingsParams;
+
+export type ThreadSettingsUpdateResponse = Nothing;
+
+/** The settings of later turns were changed without a turn. */
+export interface ThreadSettingsUpdated {
+  threadId: string;
+  threadSettings: ThreadSettings;
+}
+
+export type ThreadSettingsUpdatedNotification = ThreadSettingsUpdated;
+
+export type ThreadShellCommandParams = ThreadShellParams;
+
+export type ThreadShellCommandResponse = Nothing;
+
+/** Run a command of the user's own, unasked and not sandboxed; the model sees it. */
+export interface ThreadShellParams {
+  threadId: string;
+  command: string;
+  /** Default and most: an hour. */
+  timeoutMs?: number | null;
+}
+
+/** Start a conversation. */
+export interface ThreadStartParams {
+  /** Ours. The id the thread shall have. Duplicates are refused. */
+  threadId?: string | null;
+  model?: string | null;
+  modelProvider?: string | null;
+  cwd?: string | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+  sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
+  config?: Record<string, unknown> | null;
+  baseInstructions?: string | null;
+  developerInstructions?: string | null;
+  ephemeral?: boolean | null;
+  dynamicTools?: Array<DynamicToolSpec> | null;
+}
+
+export type ThreadStartResponse = ThreadOpened;
+
+/** A thread exists now; told to every connection. */
+export interface ThreadStarted {
+  thread: Thread;
+}
+
+export type ThreadStartedNotification = ThreadStarted;
+
+/** What a thread is doing; `activeFlags` only while `active`. */
+export interface ThreadStatus {
+  type: 'notLoaded' | 'idle' | 'active' | 'systemError';
+  activeFlags?: Array<'waitingOnApproval' | 'waitingOnUserInput'> | null;
+}
+
+/** Told to every connection, only on change. */
+export interface ThreadStatusChanged {
+  threadId: string;
+  status: ThreadStatus;
+}
+
+export type ThreadStatusChangedNotification = ThreadStatusChanged;
+
+export type ThreadTokenUsageUpdatedNotification = TokenUsageUpdated;
+
+export type ThreadTurnsListParams = TurnsListParams;
+
+export type ThreadTurnsListResponse = TurnsListResult;
+
+/** Take a thread out of the archive; it is not loaded by that. */
+export interface ThreadUnarchiveParams {
+  threadId: string;
+}
+
+export type ThreadUnarchiveResponse = ThreadResult;
+
+export type ThreadUnarchivedNotification = OfThread;
+
+/** Ours. Take back what the newest turn's patches did to files, all or nothing. */
+export interface ThreadUndoParams {
+  threadId: string;
+}
+
+export type ThreadUndoResponse = ThreadUndoResult;
+
+/** The result of thread/undo. */
+export interface ThreadUndoResult {
+  turnId: string;
+  /** Absolute paths; each is as it was before that turn. */
+  files: Array<string>;
+}
+
+/** Hear no more of a thread; it stays loaded for a while. */
+export interface ThreadUnsubscribeParams {
+  threadId: string;
+}
+
+export type ThreadUnsubscribeResponse = ThreadUnsubscribeResult;
+
+/** The result of thread/unsubscribe. */
+export interface ThreadUnsubscribeResult {
+  status: 'unsubscribed' | 'notSubscribed' | 'notLoaded';
+}
+
+/** Tokens used by the thread and by the last response. */
+export interface TokenUsage {
+  total: TokenUsageBreakdown;
+  last: TokenUsageBreakdown;
+  modelContextWindow?: number | null;
+}
+
+/** Tokens of one response, or of all responses of a thread. */
+export interface TokenUsageBreakdown {
+  totalTokens?: number;
+  inputTokens?: number;
+  cachedInputTokens?: number;
+  cacheWriteInputTokens?: number;
+  outputTokens?: number;
+  reasoningOutputTokens?: number;
+}
+
+/** Told after each response of the model. */
+export interface TokenUsageUpdated {
+  threadId: string;
+  turnId: string;
+  tokenUsage: TokenUsage;
+}
+
+export type ToolRequestUserInputParams = UserInputRequestParams;
+
+export type ToolRequestUserInputResponse = UserInputAnswer;
+
+/** One turn, with as many items as the message at hand shows. */
+export interface Turn {
+  id: string;
+  rootTurnId?: string | null;
+  items?: Array<Record<string, unknown>>;
+  itemsView?: 'notLoaded' | 'summary' | 'full';
+  status: 'inProgress' | 'completed' | 'interrupted' | 'failed';
+  error?: Record<string, unknown> | null;
+  /** Unix seconds. */
+  startedAt?: number | null;
+  completedAt?: number | null;
+  durationMs?: number | null;
+  /** Ours. Of ended turns: the last plan. */
+  plan?: Record<string, unknown> | null;
+  /** Ours. Of ended turns: all file changes. */
+  diff?: string | null;
+  /** Ours. Of ended turns: the tokens of this turn. */
+  usage?: Record<string, unknown> | null;
+}
+
+export type TurnCompletedNotification = TurnNotice;
+
+export type TurnDiffUpdatedNotification = DiffUpdated;
+
+/** Why a turn failed. */
+export interface TurnError {
+  message: string;
+  /** A word such as `unauthorized`, or one member that carries an `httpStatusCode`. */
+  codexErrorInfo?: unknown;
+  additionalDetails?: string | null;
+}
+
+/** Stop the running turn. */
+export interface TurnInterruptParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type TurnInterruptResponse = TurnInterruptResult;
+
+/** The result of turn/interrupt: the turn is on its way out. */
+export type TurnInterruptResult = {
+};
+
+/** `turn/started` and `turn/completed`; the latter exactly once for each announced turn. */
+export interface TurnNotice {
+  threadId: string;
+  turn: Turn;
+}
+
+/** Ours. What changed in a turn that this connection watches (`turn/watch`). */
+export interface TurnOps {
+  threadId: string;
+  turnId: string;
+  /** One more than that of the message before it, or than that of the snapshot. */
+  seq: number;
+  /** In order. `view/turn_state.py` folds them into the snapshot. */
+  ops: Array<Record<string, unknown>>;
+}
+
+export type TurnOpsNotification = TurnOps;
+
+/** Ours. The forms in which a turn is kept in a notebook. */
+export interface TurnOutputParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type TurnOutputResponse = TurnOutputResult;
+
+/** The result of turn/output: one display of a notebook's format. */
+export interface TurnOutputResult {
+  data: Record<string, unknown>;
+  metadata: Record<string, unknown>;
+}
+
+export type TurnPlanUpdatedNotification = PlanUpdated;
+
+/** Ours. For pages: what a turn looks like now, once. */
+export interface TurnSnapshotParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type TurnSnapshotResponse = TurnSnapshotResult;
+
+/** The result of turn/snapshot; null if there is no such turn. */
+export interface TurnSnapshotResult {
+  snapshot?: Record<string, unknown> | null;
+}
+
+/** Say something, and let the model work on it. */
+export interface TurnStartParams {
+  threadId: string;
+  /** Ours. The id the turn shall have. Duplicates within the thread are refused. */
+  turnId?: string | null;
+  input: Array<UserInput>;
+  clientUserMessageId?: string | null;
+  cwd?: string | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+  sandboxPolicy?: SandboxPolicy | null;
+  model?: string | null;
+  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
+  outputSchema?: unknown;
+}
+
+export type TurnStartResponse = TurnStartResult;
+
+/** The result of turn/start: the turn that will carry the input. */
+export interface TurnStartResult {
+  turn: Turn;
+}
+
+export type TurnStartedNotification = TurnNotice;
+
+/** Say something more to the running turn. */
+export interface TurnSteerParams {
+  threadId: string;
+  expectedTurnId: string;
+  input: Array<UserInput>;
+  clientUserMessageId?: string | null;
+}
+
+export type TurnSteerResponse = TurnSteerResult;
+
+/** The result of turn/steer. */
+export interface TurnSteerResult {
+  turnId: string;
+}
+
+/** Ours. Hear no more of a turn. */
+export interface TurnUnwatchParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type TurnUnwatchResponse = TurnUnwatchResult;
+
+/** The result of turn/unwatch. */
+export type TurnUnwatchResult = {
+};
+
+/** Ours. See a turn as a page draws it, from a snapshot on, by `turn/ops`. A turn that runs is live; one that has ended, or is only stored, is just a snapshot. Watching again starts from a new snapshot. */
+export interface TurnWatchParams {
+  threadId: string;
+  turnId: string;
+}
+
+export type TurnWatchResponse = TurnWatchResult;
+
+/** The result of turn/watch. */
+export interface TurnWatchResult {
+  /** Whether there is such a turn; if not, the rest is empty. */
+  known: boolean;
+  /** At most 256 KiB; the state that `view/turn_state.py` describes. */
+  snapshot?: Record<string, unknown> | null;
+  /** Number of the last `turn/ops` that the snapshot contains. */
+  seq?: number;
+  running?: boolean;
+  /** Ids of the questions that can be answered now. */
+  open?: Array<string>;
+}
+
+/** Page through the turns of a thread, loaded or stored. */
+export interface TurnsListParams {
+  threadId: string;
+  cursor?: string | null;
+  /** Turns on a page, 1 to 100; default 25. */
+  limit?: number | null;
+  /** Newest first by default. */
+  sortDirection?: 'asc' | 'desc' | null;
+  /** `summary`, the default, has what the user said and the last answer. */
+  itemsView?: 'notLoaded' | 'summary' | 'full' | null;
+  /** Ours. List this turn alone, or nothing if the thread has none of this id. */
+  turnId?: string | null;
+}
+
+/** The result of thread/turns/list. */
+export interface TurnsListResult {
+  data: Array<Turn>;
+  /** Goes on in the same direction; absent on the last page. */
+  nextCursor?: string | null;
+  /** Goes back, asked for with the other direction; absent on an empty page. */
+  backwardsCursor?: string | null;
+}
+
+/** What is not committed: staged, unstaged and untracked files. */
+export interface UncommittedChanges {
+  type: 'uncommittedChanges';
+}
+
+export type UserInput = TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput;
+
+/** The answers by question id; a missing question was left open. */
+export interface UserInputAnswer {
+  answers?: Record<string, QuestionAnswers>;
+}
+
+/** One prepared answer. */
+export interface UserInputOption {
+  label: string;
+  description?: string;
+}
+
+/** One question to the user. */
+export interface UserInputQuestion {
+  id: string;
+  header?: string;
+  question: string;
+  isOther?: boolean;
+  isSecret?: boolean;
+  options?: Array<UserInputOption> | null;
+}
+
+/** Ask the user something on behalf of the model. */
+export interface UserInputRequestParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId: string;
+  itemId: string;
+  startedAtMs?: number | null;
+  questions: Array<UserInputQuestion>;
+  /** Whether the turn waits for the answer. */
+  isBlocking?: boolean;
+}
+
+/** What the user said; started and completed at once. */
+export interface UserMessageItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'userMessage';
+  clientId?: string | null;
+  content: Array<UserInput>;
+}
+
+/** Something the user should know. */
+export interface Warned {
+  message: string;
+  threadId?: string | null;
+}
+
+export type WarningNotification = Warned;
+
+/** The provider searched the web by itself. */
+export interface WebSearchItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'webSearch';
+  query: string;
+  action?: Record<string, unknown> | null;
+}
+
+export interface ClientRequests {
+  'initialize': { params: InitializeParams; result: InitializeResponse };
+  'thread/start': { params: ThreadStartParams; result: ThreadStartResponse };
+  'thread/resume': { params: ThreadResumeParams; result: ThreadResumeResponse };
+  'thread/read': { params: ThreadReadParams; result: ThreadReadResponse };
+  'thread/list': { params: ThreadListParams; result: ThreadListResponse };
+  'thread/fork': { params: ThreadForkParams; result: ThreadForkResponse };
+  'thread/rollback': { params: ThreadRollbackParams; result: ThreadRollbackResponse };
+  'thread/revert': { params: ThreadRevertParams; result: ThreadRevertResponse };
+  'thread/loaded/list': { params: ThreadLoadedListParams; result: ThreadLoadedListResponse };
+  'thread/name/set': { params: ThreadSetNameParams; result: ThreadSetNameResponse };
+  'thread/archive': { params: ThreadArchiveParams; result: ThreadArchiveResponse };
+  'thread/unarchive': { params: ThreadUnarchiveParams; result: ThreadUnarchiveResponse };
+  'thread/delete': { params: ThreadDeleteParams; result: ThreadDeleteResponse };
+  'thread/unsubscribe': { params: ThreadUnsubscribeParams; result: ThreadUnsubscribeResponse };
+  'thread/compact/start': { params: ThreadCompactStartParams; result: ThreadCompactStartResponse };
+  'thread/inject_items': { params: ThreadInjectItemsParams; result: ThreadInjectItemsResponse };
+  'thread/undo': { params: ThreadUndoParams; result: ThreadUndoResponse };
+  'thread/settings/update': { params: ThreadSettingsUpdateParams; result: ThreadSettingsUpdateResponse };
+  'thread/shellCommand': { params: ThreadShellCommandParams; result: ThreadShellCommandResponse };
+  'review/start': { params: ReviewStartParams; result: ReviewStartResponse };
+  'delegate/start': { params: DelegateStartParams; result: DelegateStartResponse };
+  'delegate/add': { params: DelegateAddParams; result: DelegateAddResponse };
+  'delegate/close': { params: DelegateCloseParams; result: DelegateCloseResponse };
+  'turn/snapshot': { params: TurnSnapshotParams; result: TurnSnapshotResponse };
+  'thread/turns/list': { params: ThreadTurnsListParams; result: ThreadTurnsListResponse };
+  'thread/search': { params: ThreadSearchParams; result: ThreadSearchResponse };
+  'thread/searchOccurrences': { params: ThreadSearchOccurrencesParams; result: ThreadSearchOccurrencesResponse };
+  'notebook/identify': { params: NotebookIdentifyParams; result: NotebookIdentifyResponse };
+  'notebook/identity': { params: NotebookIdentityParams; result: NotebookIdentityResponse };
+  'mcpServerStatus/list': { params: ListMcpServerStatusParams; result: ListMcpServerStatusResponse };
+  'config/mcpServer/reload': { params: ConfigMcpServerReloadParams; result: McpServerRefreshResponse };
+  'model/list': { params: ModelListParams; result: ModelListResponse };
+  'thread/backgroundTerminals/list': { params: ThreadBackgroundTerminalsListParams; result: ThreadBackgroundTerminalsListResponse };
+  'thread/backgroundTerminals/terminate': { params: ThreadBackgroundTerminalsTerminateParams; result: ThreadBackgroundTerminalsTerminateResponse };
+  'thread/backgroundTerminals/clean': { params: ThreadBackgroundTerminalsCleanParams; result: ThreadBackgroundTerminalsCleanResponse };
+  'turn/start': { params: TurnStartParams; result: TurnStartResponse };
+  'turn/steer': { params: TurnSteerParams; result: TurnSteerResponse };
+  'turn/interrupt': { params: TurnInterruptParams; result: TurnInterruptResponse };
+  'turn/watch': { params: TurnWatchParams; result: TurnWatchResponse };
+  'turn/unwatch': { params: TurnUnwatchParams; result: TurnUnwatchResponse };
+  'turn/output': { params: TurnOutputParams; result: TurnOutputResponse };
+  'serverRequest/answer': { params: ServerRequestAnswerParams; result: ServerRequestAnswerResponse };
+  'serverRequest/list': { params: ServerRequestListParams; result: ServerRequestListResponse };
+}
+
+export interface ServerRequests {
+  'item/commandExecution/requestApproval': { params: CommandExecutionRequestApprovalParams; result: CommandExecutionRequestApprovalResponse };
+  'item/fileChange/requestApproval': { params: FileChangeRequestApprovalParams; result: FileChangeRequestApprovalResponse };
+  'item/tool/requestUserInput': { params: ToolRequestUserInputParams; result: ToolRequestUserInputResponse };
+  'item/tool/call': { params: DynamicToolCallParams; result: DynamicToolCallResponse };
+}
+
+export interface ServerNotifications {
+  'thread/started': ThreadStartedNotification;
+  'thread/status/changed': ThreadStatusChangedNotification;
+  'account/rateLimits/updated': AccountRateLimitsUpdatedNotification;
+  'model/rerouted': ModelReroutedNotification;
+  'thread/closed': ThreadClosedNotification;
+  'thread/archived': ThreadArchivedNotification;
+  'thread/unarchived': ThreadUnarchivedNotification;
+  'thread/deleted': ThreadDeletedNotification;
+  'thread/reverted': ThreadRevertedNotification;
+  'thread/name/updated': ThreadNameUpdatedNotification;
+  'thread/settings/updated': ThreadSettingsUpdatedNotification;
+  'thread/compacted': ContextCompactedNotification;
+  'thread/tokenUsage/updated': ThreadTokenUsageUpdatedNotification;
+  'turn/started': TurnStartedNotification;
+  'turn/completed': TurnCompletedNotification;
+  'turn/plan/updated': TurnPlanUpdatedNotification;
+  'turn/diff/updated': TurnDiffUpdatedNotification;
+  'item/started': ItemStartedNotification;
+  'item/completed': ItemCompletedNotification;
+  'item/agentMessage/delta': AgentMessageDeltaNotification;
+  'item/reasoning/summaryPartAdded': ReasoningSummaryPartAddedNotification;
+  'item/reasoning/summaryTextDelta': ReasoningSummaryTextDeltaNotification;
+  'item/reasoning/textDelta': ReasoningTextDeltaNotification;
+  'item/commandExecution/outputDelta': CommandExecutionOutputDeltaNotification;
+  'item/mcpToolCall/progress': McpToolCallProgressNotification;
+  'item/commandExecution/terminalInteraction': TerminalInteractionNotification;
+  'serverRequest/opened': ServerRequestOpenedNotification;
+  'serverRequest/resolved': ServerRequestResolvedNotification;
+  'turn/ops': TurnOpsNotification;
+  'error': ErrorNotification;
+  'warning': WarningNotification;
+  'configWarning': ConfigWarningNotification;
+}
