@@ -19,6 +19,10 @@ class ModelClients:
         self._settings = settings
         self._clients: dict[Provider, ModelClient] = {}
 
+    def use(self, settings: Settings) -> None:
+        """Take other defaults; clients in use go on as they are."""
+        self._settings = settings
+
     def client(self, provider: Provider) -> ModelClient:
         """Return the client of ``provider``.
 

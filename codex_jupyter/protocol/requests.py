@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
+from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
@@ -340,6 +342,8 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **MCP_REQUESTS,
     **MODEL_REQUESTS,
     **TERMINAL_REQUESTS,
+    **CONFIG_REQUESTS,
+    **CATALOGUE_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

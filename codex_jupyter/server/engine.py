@@ -14,6 +14,8 @@ from codex_jupyter.model.client import warm as warm_http
 from codex_jupyter.protocol.events import Event, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
+from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
+from codex_jupyter.server.config_handlers import ConfigHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
@@ -44,7 +46,6 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, *, watchable: bool) -> None:
-        self._settings = settings
         self.kernels = KernelTurns()
         self.watches = TurnWatches(self._describe) if watchable else None
         self.subscriptions = Subscriptions(
@@ -69,6 +70,8 @@ class Engine:
             ModelHandlers(self.threads),
             TerminalHandlers(self.threads),
             McpHandlers(self.threads),
+            ConfigHandlers(self.threads),
+            CatalogueHandlers(self.threads),
         )
 
     async def run(self, started: anyio.Event) -> None:
@@ -84,7 +87,7 @@ class Engine:
             peer, greeting.experimental, greeting.opted_out, rights, sequences=greeting.sequences
         )
         self.subscriptions.add(connection)
-        for warning in self._settings.warnings:
+        for warning in self.threads.settings.warnings:
             peer.notify("configWarning", {"summary": warning})
         return connection
 
@@ -122,7 +125,7 @@ class Engine:
 
     async def warm(self) -> None:
         """Load the HTTP library in a worker thread, before the first turn needs it."""
-        if self._settings.provider.kind == "http":
+        if self.threads.settings.provider.kind == "http":
             await warm_http()
 
     def _publish(self, event: Event) -> None:
@@ -136,7 +139,7 @@ class Engine:
         return {
             "model": session.config.model,
             "sandbox": NOT_SANDBOXED,
-            "notices": self._settings.notices if is_first else [],
+            "notices": self.threads.settings.notices if is_first else [],
         }
 
     def _settle(self, thread_id: ThreadId, request_id: str, outcome: Outcome) -> bool:

@@ -7,10 +7,12 @@ from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
-from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
+from codex_jupyter.errors import InputTooLargeError, InvalidRequestError, NotOfferedError
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
+from codex_jupyter.protocol.experimental import experimental_part
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
+from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
 from codex_jupyter.protocol.requests import (
     CLIENT_REQUESTS,
     ThreadListParams,
@@ -78,18 +80,18 @@ class Handlers:
         """
         answer = self._methods.get(method)
         if answer is None:
+            if (reason := OUT_OF_SCOPE.get(method)) is not None:
+                raise NotOfferedError(method, reason)
             known = ", ".join(f"`{name}`" for name in CLIENT_REQUESTS)
             raise InvalidRequestError(
                 f"Invalid request: unknown variant `{method[:200]}`, expected one of {known}"
             )
+        if not connection.experimental:
+            _refuse_experimental(method, params)
         return await answer(connection, params)
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
-        if asked.dynamic_tools and not connection.experimental:
-            raise InvalidRequestError(
-                "thread/start.dynamicTools requires experimentalApi capability"
-            )
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
             _options(asked),
@@ -194,6 +196,14 @@ class Handlers:
         asked = read_params(TurnInterruptParams, params)
         self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
         return {}
+
+
+def _refuse_experimental(method: str, params: Any) -> None:
+    part = experimental_part(method, params)
+    if part is not None:
+        # What cannot be read is refused for that, as in the original.
+        read_params(CLIENT_REQUESTS[method][0], params)
+        raise InvalidRequestError(f"{part} requires experimentalApi capability")
 
 
 def _options(asked: ThreadStartParams | ThreadResumeParams) -> ThreadOptions:

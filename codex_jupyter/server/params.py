@@ -1,5 +1,6 @@
 """Params of a request, validated, with the original's wording where a client may match on it."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -7,9 +8,10 @@ from pydantic import ValidationError
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol._wire import WireModel
 
-__all__ = ["read_params"]
+__all__ = ["page_of", "read_params"]
 
 Params = TypeVar("Params", bound=WireModel)
+Entry = TypeVar("Entry")
 
 
 def read_params(model: type[Params], params: Any) -> Params:
@@ -28,3 +30,27 @@ def read_params(model: type[Params], params: Any) -> Params:
         if problem["type"] == "missing":
             raise InvalidRequestError(f"Invalid request: missing field `{where}`") from None
         raise InvalidRequestError(f"Invalid request: `{where}`: {problem['msg'][:300]}") from None
+
+
+def page_of(
+    entries: Sequence[Entry], cursor: str | None, limit: int | None, kind: str
+) -> tuple[Sequence[Entry], str | None]:
+    """Return one page of a list and the cursor of the next, ``None`` on the last.
+
+    Args:
+        entries: The whole list.
+        cursor: Index of the first one, as a decimal number; default: the beginning.
+        limit: Entries on a page, at least 1; default: all.
+        kind: What is listed, for the error.
+
+    Raises:
+        InvalidRequestError: The cursor is none, or past the end.
+    """
+    total = len(entries)
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
+        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
+    begin = 0 if cursor is None else int(cursor[:20])
+    if begin > total:
+        raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
+    end = total if limit is None else begin + max(1, limit)
+    return entries[begin:end], str(end) if end < total else None

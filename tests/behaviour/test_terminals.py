@@ -135,7 +135,7 @@ async def test_what_cannot_be_typed_is_told_to_the_model(lab: Lab, talk: Talk) -
 async def test_it_ends_with_its_process_group(lab: Lab, by: str) -> None:
     """W-63: the original kills only the direct child."""
     async with lab.serving() as server:
-        async with connect(server) as talk:
+        async with connect(server, experimentalApi=True) as talk:
             script = "sleep 300 & echo $! > pid; sleep 300"
             thread_id, _, session = await begun(lab, talk, script)
             pid = int((lab.workspace / "pid").read_text())
@@ -199,9 +199,9 @@ async def test_ids_come_back_when_nothing_is_started(lab: Lab) -> None:
 
 async def test_a_thread_with_a_running_command_is_not_unloaded(lab: Lab) -> None:
     async with lab.serving("thread_idle_limit=0") as server:
-        async with connect(server) as talk:
+        async with connect(server, experimentalApi=True) as talk:
             thread_id, _, _ = await begun(lab, talk, "sleep 300")
-        async with connect(server) as other:
+        async with connect(server, experimentalApi=True) as other:
             idle = await other.start_thread(lab.workspace)
             await other.ask("thread/unsubscribe", {"threadId": idle})
             await other.told("thread/closed", threadId=idle)
