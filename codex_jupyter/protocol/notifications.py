@@ -234,6 +234,18 @@ class ConfigWarned(WireModel):
     range: dict[str, Any] | None = Field(default=None)
 
 
+class CommandExecOutputDelta(WireModel):
+    """Output of a command/exec of this connection, in order for each stream."""
+
+    process_id: str
+    stream: Literal["stdout", "stderr"]
+    delta_base64: str
+    """At most 32 KiB of bytes."""
+
+    cap_reached: bool
+    """Whether what follows is dropped."""
+
+
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
@@ -264,6 +276,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "serverRequest/opened": RequestOpened,
     "serverRequest/resolved": RequestResolved,
     "turn/ops": TurnOps,
+    "command/exec/outputDelta": CommandExecOutputDelta,
     "error": ErrorNotice,
     "warning": Warned,
     "configWarning": ConfigWarned,

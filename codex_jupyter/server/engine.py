@@ -16,6 +16,7 @@ from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
 from codex_jupyter.server.config_handlers import ConfigHandlers
+from codex_jupyter.server.exec_handlers import ExecHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
@@ -72,6 +73,7 @@ class Engine:
             McpHandlers(self.threads),
             ConfigHandlers(self.threads),
             CatalogueHandlers(self.threads),
+            ExecHandlers(self.threads),
         )
 
     async def run(self, started: anyio.Event) -> None:
