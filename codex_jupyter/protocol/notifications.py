@@ -246,6 +246,14 @@ class CommandExecOutputDelta(WireModel):
     """Whether what follows is dropped."""
 
 
+class FsChanged(WireModel):
+    """Something changed at a path that this connection watches."""
+
+    watch_id: str
+    changed_paths: list[str]
+    """What came, went or was written, sorted."""
+
+
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
@@ -277,6 +285,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "serverRequest/resolved": RequestResolved,
     "turn/ops": TurnOps,
     "command/exec/outputDelta": CommandExecOutputDelta,
+    "fs/changed": FsChanged,
     "error": ErrorNotice,
     "warning": Warned,
     "configWarning": ConfigWarned,

@@ -8,6 +8,7 @@ from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
 from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.exec_requests import EXEC_REQUESTS
+from codex_jupyter.protocol.fs_requests import FS_REQUESTS
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
@@ -346,6 +347,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **CONFIG_REQUESTS,
     **CATALOGUE_REQUESTS,
     **EXEC_REQUESTS,
+    **FS_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

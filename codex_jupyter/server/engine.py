@@ -17,6 +17,8 @@ from codex_jupyter.rpc import Peer
 from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
 from codex_jupyter.server.config_handlers import ConfigHandlers
 from codex_jupyter.server.exec_handlers import ExecHandlers
+from codex_jupyter.server.file_watches import FileWatches
+from codex_jupyter.server.fs_handlers import FsHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
@@ -59,6 +61,7 @@ class Engine:
         pages = PageHandlers(reader, self.subscriptions, self.watches)
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
         history = HistoryHandlers(reader)
+        self._file_watches = FileWatches()
         self.handlers = Handlers(
             self.threads,
             reader,
@@ -74,6 +77,7 @@ class Engine:
             ConfigHandlers(self.threads),
             CatalogueHandlers(self.threads),
             ExecHandlers(self.threads),
+            FsHandlers(self.threads, self._file_watches),
         )
 
     async def run(self, started: anyio.Event) -> None:
@@ -81,6 +85,7 @@ class Engine:
         async with anyio.create_task_group() as tasks:
             if self.watches is not None:
                 tasks.start_soon(self.watches.run)
+            tasks.start_soon(self._file_watches.run)
             await self.threads.run(started)
 
     def connect(self, peer: Peer, greeting: Greeting, rights: Rights) -> Connection:
@@ -96,6 +101,7 @@ class Engine:
     def disconnect(self, connection: Connection) -> None:
         """Forget a connection whose stream has ended; its turns run on."""
         self.subscriptions.remove(connection)
+        self._file_watches.forget(connection)
         if self.watches is not None:
             self.watches.remove(connection)
 

@@ -1,7 +1,6 @@
 """The methods that run a client's own commands, outside of any thread."""
 
 import base64
-import binascii
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from codex_jupyter.protocol.exec_requests import (
     CommandExecWriteParams,
     TerminalSize,
 )
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.params import decoded, read_params
 from codex_jupyter.server.rights import require_owner
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.tools.child_env import child_environment
@@ -147,18 +146,6 @@ class ExecHandlers:
             stream=asked.stream_stdout_stderr or asked.tty,
             size=(_size(asked.size) if asked.size else TERMINAL_SIZE) if asked.tty else None,
         )
-
-
-def decoded(text: str, member: str) -> bytes:
-    """Return what a member holds in base64.
-
-    Raises:
-        InvalidRequestError: It is not base64.
-    """
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequestError(f"`{member}` is not base64") from None
 
 
 def _check(asked: CommandExecParams) -> None:

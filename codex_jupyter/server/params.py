@@ -1,5 +1,7 @@
 """Params of a request, validated, with the original's wording where a client may match on it."""
 
+import base64
+import binascii
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -8,7 +10,7 @@ from pydantic import ValidationError
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol._wire import WireModel
 
-__all__ = ["page_of", "read_params"]
+__all__ = ["decoded", "page_of", "read_params"]
 
 Params = TypeVar("Params", bound=WireModel)
 Entry = TypeVar("Entry")
@@ -54,3 +56,15 @@ def page_of(
         raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
     end = total if limit is None else begin + max(1, limit)
     return entries[begin:end], str(end) if end < total else None
+
+
+def decoded(text: str, member: str) -> bytes:
+    """Return what a member holds in base64.
+
+    Raises:
+        InvalidRequestError: It is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError(f"`{member}` is not base64") from None
