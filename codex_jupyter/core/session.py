@@ -19,7 +19,7 @@ from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
-from codex_jupyter.core.turn_records import session_meta, start_records
+from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
     CodexError,
@@ -112,6 +112,7 @@ class Session:
         self.created_at = stored.created_at if stored else time.time()
         self.preview = stored.preview if stored else ""
         self.name = stored.name if stored else None
+        self.git_info = stored.git_info if stored else None
         self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
         self.kin = Kin(lineage)
         self.state = _state_of(thread_id, config, publish, environment, stored, lineage)
@@ -447,6 +448,8 @@ class Session:
         self.state.recorder = await self._store.create(self.thread_id, meta)
         if self.name is not None:
             await self.state.record([self._name_record(self.name)])
+        if self.git_info is not None:
+            await self.state.record([git_record(self.thread_id, self.git_info)])
 
 
 def _state_of(

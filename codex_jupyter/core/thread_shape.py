@@ -32,12 +32,15 @@ class StoredSummary(Protocol):
     def preview(self) -> str: ...
     @property
     def name(self) -> str | None: ...
+    @property
+    def git_info(self) -> Json | None: ...
 
 
 def thread_shape(session: Session, *, include_turns: bool) -> Json:
     """Return a loaded thread; open items of its running turn have the text they have so far."""
     return {
         **_common(session.thread_id, session.preview, session.name, session.forked_from),
+        "gitInfo": session.git_info,
         "ephemeral": session.ephemeral,
         "modelProvider": session.config.provider.id,
         "model": session.config.model,
@@ -55,6 +58,7 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
     meta = stored.meta
     return {
         **_common(stored.thread_id, stored.preview, stored.name, meta.get("forked_from_id")),
+        "gitInfo": stored.git_info,
         "ephemeral": False,
         "modelProvider": meta.get("model_provider") or "",
         "model": None,
@@ -80,6 +84,5 @@ def _common(thread_id: ThreadId, preview: str, name: str | None, forked_from: st
         "source": "vscode",
         "agentNickname": None,
         "agentRole": None,
-        "gitInfo": None,
         "name": name,
     }

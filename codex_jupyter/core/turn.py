@@ -34,7 +34,15 @@ from codex_jupyter.protocol.events import (
     Warned,
 )
 from codex_jupyter.protocol.items import UserInput
-from codex_jupyter.protocol.ops import Compact, Notice, Review, TurnOp, UserShell, UserTurn
+from codex_jupyter.protocol.ops import (
+    Compact,
+    Notice,
+    Review,
+    TurnOp,
+    TurnOverrides,
+    UserShell,
+    UserTurn,
+)
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import Policy, SessionApprovals
 from codex_jupyter.tools.registry import ToolRegistry
@@ -179,6 +187,17 @@ class Turn:
     def takes_input(self) -> bool:
         """Whether input can join it: a conversation reads it, a review answers it afterwards."""
         return isinstance(self.op, UserTurn | Notice | Review)
+
+    def change(self, overrides: TurnOverrides) -> bool:
+        """Ask the model with other settings from its next request on; ``False`` if it is too late.
+
+        Raises:
+            InvalidRequestError: One does not fit; none was changed.
+        """
+        if self.is_leaving:
+            return False
+        self.config = self.config.with_overrides(overrides)
+        return True
 
     def steer(self, spoken: Spoken) -> bool:
         """Take more input into the turn; ``False`` if its end is decided already."""

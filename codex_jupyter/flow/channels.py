@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import anyio
 
-__all__ = ["Outbox", "OutboxOverflowError"]
+__all__ = ["Outbox", "OutboxOverflowError", "rough_size"]
 
 Message = dict[str, Any]
 

@@ -138,9 +138,10 @@ class TurnOps(_OfTurn):
 
 
 class OfThread(WireModel):
-    """A thread was closed, archived, unarchived or deleted, or has to be read anew.
+    """A thread was closed, archived, unarchived or deleted, or something of it has to be read anew.
 
-    The first four are told to every connection, `thread/reverted` to its subscribers.
+    The first four are told to every connection, `thread/reverted` and `thread/queue/changed` to its
+    subscribers.
     """
 
     thread_id: str
@@ -264,6 +265,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/unarchived": OfThread,
     "thread/deleted": OfThread,
     "thread/reverted": OfThread,
+    "thread/queue/changed": OfThread,
     "thread/name/updated": ThreadNameUpdated,
     "thread/settings/updated": ThreadSettingsUpdated,
     "thread/compacted": ContextCompacted,

@@ -22,11 +22,14 @@ from codex_jupyter.server.fs_handlers import FsHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
+from codex_jupyter.server.item_handlers import ItemHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
 from codex_jupyter.server.mcp_handlers import McpHandlers
 from codex_jupyter.server.model_handlers import ModelHandlers
 from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
+from codex_jupyter.server.queue_handlers import QueueHandlers
+from codex_jupyter.server.queued_turns import QueuedTurns
 from codex_jupyter.server.rights import Rights
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.terminal_handlers import TerminalHandlers
@@ -78,6 +81,8 @@ class Engine:
             CatalogueHandlers(self.threads),
             ExecHandlers(self.threads),
             FsHandlers(self.threads, self._file_watches),
+            ItemHandlers(reader),
+            QueueHandlers(self.threads, moves, QueuedTurns(self.threads, self.kernels)),
         )
 
     async def run(self, started: anyio.Event) -> None:

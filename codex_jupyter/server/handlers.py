@@ -1,16 +1,15 @@
 """Each method of the protocol as one thin coroutine."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
-from codex_jupyter.errors import InputTooLargeError, InvalidRequestError, NotOfferedError
+from codex_jupyter.errors import InvalidRequestError, NotOfferedError
 from codex_jupyter.ids import new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.experimental import experimental_part
-from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
 from codex_jupyter.protocol.requests import (
@@ -26,16 +25,13 @@ from codex_jupyter.protocol.requests import (
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
-from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.opened import new_turn_shape, opened_shape
+from codex_jupyter.server.params import check_input, read_params
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["Handlers"]
 
 Json = dict[str, Any]
-
-MAX_INPUT_CHARS: Final = 1_048_576
-"""Characters of text in one input (0.107 and 0.169 alike)."""
 
 
 class MethodTable(Protocol):
@@ -147,7 +143,7 @@ class Handlers:
 
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
-        _check_size(asked.input)
+        check_input(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id = new_turn_id() if asked.turn_id is None else parse_turn_id(asked.turn_id)
         op = UserTurn(
@@ -167,22 +163,11 @@ class Handlers:
             raise
         if noted and accepted.steered:
             self._kernels.end(key)
-        turn: Json = {
-            "id": accepted.turn_id,
-            "rootTurnId": accepted.turn_id,
-            "items": [],
-            "itemsView": "notLoaded",
-            "status": "inProgress",
-            "error": None,
-            "startedAt": None,
-            "completedAt": None,
-            "durationMs": None,
-        }
-        return Reply({"turn": turn}, then=accepted.start)
+        return Reply({"turn": new_turn_shape(accepted.turn_id)}, then=accepted.start)
 
     async def _turn_steer(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnSteerParams, params)
-        _check_size(asked.input)
+        check_input(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         if session.active_turn_id is not None:
             if not asked.expected_turn_id:
@@ -231,9 +216,3 @@ def _overrides(asked: TurnStartParams) -> TurnOverrides:
         effort=asked.effort,
         summary=asked.summary,
     )
-
-
-def _check_size(items: list[UserInput]) -> None:
-    chars = input_chars(items)
-    if chars > MAX_INPUT_CHARS:
-        raise InputTooLargeError(chars, MAX_INPUT_CHARS)

@@ -6,7 +6,7 @@ from codex_jupyter.core.session import Session
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.tools.policy import NOT_SANDBOXED
 
-__all__ = ["opened_shape"]
+__all__ = ["new_turn_shape", "opened_shape"]
 
 Json = dict[str, Any]
 
@@ -27,4 +27,19 @@ def opened_shape(threads: ThreadManager, session: Session, *, include_turns: boo
         "notices": threads.settings.notices,
         "epoch": session.state.log.epoch,
         "sequence": session.state.log.last,
+    }
+
+
+def new_turn_shape(turn_id: str) -> Json:
+    """Return a turn that was accepted and has not begun, as the result of what starts one."""
+    return {
+        "id": turn_id,
+        "rootTurnId": turn_id,
+        "items": [],
+        "itemsView": "notLoaded",
+        "status": "inProgress",
+        "error": None,
+        "startedAt": None,
+        "completedAt": None,
+        "durationMs": None,
     }

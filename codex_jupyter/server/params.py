@@ -3,17 +3,21 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.items import UserInput, input_chars
 
-__all__ = ["decoded", "page_of", "read_params"]
+__all__ = ["MAX_INPUT_CHARS", "check_input", "decoded", "page_of", "read_params"]
 
 Params = TypeVar("Params", bound=WireModel)
 Entry = TypeVar("Entry")
+
+MAX_INPUT_CHARS: Final = 1_048_576
+"""Characters of text in one input (0.107 and 0.169 alike)."""
 
 
 def read_params(model: type[Params], params: Any) -> Params:
@@ -32,6 +36,17 @@ def read_params(model: type[Params], params: Any) -> Params:
         if problem["type"] == "missing":
             raise InvalidRequestError(f"Invalid request: missing field `{where}`") from None
         raise InvalidRequestError(f"Invalid request: `{where}`: {problem['msg'][:300]}") from None
+
+
+def check_input(items: list[UserInput]) -> None:
+    """Refuse input whose text is longer than the protocol allows.
+
+    Raises:
+        InputTooLargeError: It is.
+    """
+    chars = input_chars(items)
+    if chars > MAX_INPUT_CHARS:
+        raise InputTooLargeError(chars, MAX_INPUT_CHARS)
 
 
 def page_of(
