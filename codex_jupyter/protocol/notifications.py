@@ -255,6 +255,21 @@ class FsChanged(WireModel):
     """What came, went or was written, sorted."""
 
 
+class AccountUpdated(WireModel):
+    """There is a key now, or none any more; told to every connection."""
+
+    auth_mode: Literal["apikey"] | None = None
+    plan_type: str | None = None
+
+
+class AccountLoginCompleted(WireModel):
+    """A login has ended; told to every connection."""
+
+    login_id: str | None = None
+    success: bool
+    error: str | None = None
+
+
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
@@ -288,6 +303,8 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "turn/ops": TurnOps,
     "command/exec/outputDelta": CommandExecOutputDelta,
     "fs/changed": FsChanged,
+    "account/updated": AccountUpdated,
+    "account/login/completed": AccountLoginCompleted,
     "error": ErrorNotice,
     "warning": Warned,
     "configWarning": ConfigWarned,

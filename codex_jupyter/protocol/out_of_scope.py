@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-__all__ = ["OUT_OF_SCOPE", "out_of_scope_section"]
+__all__ = ["NO_ACCOUNTS", "OUT_OF_SCOPE", "out_of_scope_section"]
 
-_ACCOUNTS: Final = "it signs in with API keys and knows no accounts of a vendor"
+NO_ACCOUNTS: Final = "it signs in with API keys and knows no accounts of a vendor"
 _APPS: Final = "there are no apps, plugins and marketplaces; MCP servers and skills serve instead"
 _REALTIME: Final = "there are no voice sessions"
 _WINDOWS: Final = "it does not run on Windows itself"
@@ -26,7 +26,7 @@ _CONFIG: Final = "config/value/write changes config.toml"
 _INTERNAL: Final = "it is for the original's own front end"
 
 _BY_REASON: Final[Mapping[str, tuple[str, ...]]] = {
-    _ACCOUNTS: (
+    NO_ACCOUNTS: (
         "account/bedrock/checkGovCloudRequirements",
         "account/bedrock/discover",
         "account/bedrock/setup",

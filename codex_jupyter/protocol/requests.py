@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.account_requests import ACCOUNT_REQUESTS
 from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
 from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.exec_requests import EXEC_REQUESTS
@@ -352,6 +353,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **FS_REQUESTS,
     **ITEM_REQUESTS,
     **QUEUE_REQUESTS,
+    **ACCOUNT_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

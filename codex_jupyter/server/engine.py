@@ -14,6 +14,7 @@ from codex_jupyter.model.client import warm as warm_http
 from codex_jupyter.protocol.events import Event, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
+from codex_jupyter.server.account_handlers import AccountHandlers
 from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
 from codex_jupyter.server.config_handlers import ConfigHandlers
 from codex_jupyter.server.exec_handlers import ExecHandlers
@@ -82,6 +83,7 @@ class Engine:
             ExecHandlers(self.threads),
             FsHandlers(self.threads, self._file_watches),
             ItemHandlers(reader),
+            AccountHandlers(self.threads, self.subscriptions),
             QueueHandlers(self.threads, moves, QueuedTurns(self.threads, self.kernels)),
         )
 

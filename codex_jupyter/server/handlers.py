@@ -186,8 +186,9 @@ class Handlers:
 def _refuse_experimental(method: str, params: Any) -> None:
     part = experimental_part(method, params)
     if part is not None:
-        # What cannot be read is refused for that, as in the original.
-        read_params(CLIENT_REQUESTS[method][0], params)
+        if part == method:
+            # What cannot be read is refused for that, as in the original.
+            read_params(CLIENT_REQUESTS[method][0], params)
         raise InvalidRequestError(f"{part} requires experimentalApi capability")
 
 
