@@ -7,6 +7,7 @@ from pydantic import Field
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
 from codex_jupyter.protocol.requests import OpenRequest
+from codex_jupyter.protocol.search_requests import FileMatch
 from codex_jupyter.protocol.shapes import SandboxPolicy, Thread, Turn
 
 __all__ = ["NOTIFICATIONS"]
@@ -270,6 +271,21 @@ class AccountLoginCompleted(WireModel):
     error: str | None = None
 
 
+class SearchUpdated(WireModel):
+    """What the newest query of a search session of this connection finds."""
+
+    session_id: str
+    query: str
+    files: list[FileMatch]
+    """The best 50, best first."""
+
+
+class SearchCompleted(WireModel):
+    """That search is over; the session goes on."""
+
+    session_id: str
+
+
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
@@ -303,6 +319,8 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "turn/ops": TurnOps,
     "command/exec/outputDelta": CommandExecOutputDelta,
     "fs/changed": FsChanged,
+    "fuzzyFileSearch/sessionUpdated": SearchUpdated,
+    "fuzzyFileSearch/sessionCompleted": SearchCompleted,
     "account/updated": AccountUpdated,
     "account/login/completed": AccountLoginCompleted,
     "error": ErrorNotice,

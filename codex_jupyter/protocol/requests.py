@@ -17,6 +17,7 @@ from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
 from codex_jupyter.protocol.model_requests import MODEL_REQUESTS
 from codex_jupyter.protocol.notebook_requests import NOTEBOOK_REQUESTS
 from codex_jupyter.protocol.queue_requests import QUEUE_REQUESTS
+from codex_jupyter.protocol.search_requests import SEARCH_REQUESTS
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
@@ -354,6 +355,7 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **ITEM_REQUESTS,
     **QUEUE_REQUESTS,
     **ACCOUNT_REQUESTS,
+    **SEARCH_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

@@ -18,6 +18,7 @@ from codex_jupyter.server.account_handlers import AccountHandlers
 from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
 from codex_jupyter.server.config_handlers import ConfigHandlers
 from codex_jupyter.server.exec_handlers import ExecHandlers
+from codex_jupyter.server.file_searches import FileSearches
 from codex_jupyter.server.file_watches import FileWatches
 from codex_jupyter.server.fs_handlers import FsHandlers
 from codex_jupyter.server.handlers import Handlers
@@ -32,11 +33,13 @@ from codex_jupyter.server.page_handlers import PageHandlers
 from codex_jupyter.server.queue_handlers import QueueHandlers
 from codex_jupyter.server.queued_turns import QueuedTurns
 from codex_jupyter.server.rights import Rights
+from codex_jupyter.server.search_handlers import SearchHandlers
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.terminal_handlers import TerminalHandlers
 from codex_jupyter.server.thread_handlers import ThreadHandlers
 from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
+from codex_jupyter.tools.child_env import child_environment
 from codex_jupyter.tools.policy import NOT_SANDBOXED
 
 __all__ = ["Engine"]
@@ -66,6 +69,7 @@ class Engine:
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
         history = HistoryHandlers(reader)
         self._file_watches = FileWatches()
+        self._file_searches = FileSearches(child_environment(settings.child_env, "search"))
         self.handlers = Handlers(
             self.threads,
             reader,
@@ -84,6 +88,7 @@ class Engine:
             FsHandlers(self.threads, self._file_watches),
             ItemHandlers(reader),
             AccountHandlers(self.threads, self.subscriptions),
+            SearchHandlers(self._file_searches),
             QueueHandlers(self.threads, moves, QueuedTurns(self.threads, self.kernels)),
         )
 
@@ -93,6 +98,7 @@ class Engine:
             if self.watches is not None:
                 tasks.start_soon(self.watches.run)
             tasks.start_soon(self._file_watches.run)
+            tasks.start_soon(self._file_searches.run)
             await self.threads.run(started)
 
     def connect(self, peer: Peer, greeting: Greeting, rights: Rights) -> Connection:
@@ -109,6 +115,7 @@ class Engine:
         """Forget a connection whose stream has ended; its turns run on."""
         self.subscriptions.remove(connection)
         self._file_watches.forget(connection)
+        self._file_searches.forget(connection)
         if self.watches is not None:
             self.watches.remove(connection)
 
