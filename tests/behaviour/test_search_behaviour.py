@@ -159,7 +159,7 @@ async def test_a_session_is_replaced_bounded_and_ends_with_its_connection(
     fill(lab.workspace, "file")
     async with lab.serving() as server:
         async with connect(server, experimentalApi=True) as talk:
-            start: Json = {"sessionId": "s", "roots": ["/absent"]}
+            start: Json = {"sessionId": "s", "roots": [str(lab.home)]}
             await talk.ask("fuzzyFileSearch/sessionStart", start)
             await talk.ask("fuzzyFileSearch/sessionUpdate", {"sessionId": "s", "query": "old"})
             again = {**start, "roots": [str(lab.workspace)]}
