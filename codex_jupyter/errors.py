@@ -6,8 +6,10 @@
         * `MalformedParamsError`
         * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`, `NotSteerableError`
         * `InputTooLargeError`
+        * `NotOfferedError`
     * `OverloadedError`
     * `ConfigError`
+    * `ConfigWriteError`
     * `PeerClosedError`, `RemoteError`
     * `RolloutError`
         * `ThreadOwnedElsewhereError`
@@ -24,6 +26,7 @@ from typing import Any, ClassVar, Literal
 __all__ = [
     "CodexError",
     "ConfigError",
+    "ConfigWriteError",
     "DuplicateIdError",
     "InputTooLargeError",
     "InvalidIdError",
@@ -32,6 +35,7 @@ __all__ = [
     "ModelError",
     "NoActiveTurnError",
     "NobodyToAskError",
+    "NotOfferedError",
     "NotSteerableError",
     "OverloadedError",
     "PatchError",
@@ -224,6 +228,33 @@ class ConfigError(CodexError):
         self.source = str(source)
         self.line = line
         self.key = key
+
+
+class ConfigWriteError(InvalidRequestError):
+    """A configuration was not written; the file is as it was.
+
+    Attributes:
+        reason: For programs: ``configValidationError``, ``configVersionConflict``,
+            ``configLayerReadonly``, ``configPathNotFound``, ``configSchemaUnknownKey`` or
+            ``userLayerNotFound``.
+    """
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(problem)
+        self.reason = reason
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The member real servers send."""
+        return {"config_write_error_code": self.reason}
+
+
+class NotOfferedError(InvalidRequestError):
+    """A method of the original that this package does not have, on purpose."""
+
+    def __init__(self, method: str, reason: str) -> None:
+        super().__init__(f"{method} is not offered by codex_jupyter: {reason}")
+        self.method = method
 
 
 class PeerClosedError(CodexError):

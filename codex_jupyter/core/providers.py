@@ -1,6 +1,6 @@
 """One model client per provider, made when it is first needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from codex_jupyter.errors import ConfigError
@@ -9,7 +9,7 @@ from codex_jupyter.model.interface import ModelCapabilities, ModelClient
 from codex_jupyter.model.offline import OfflineModel
 from codex_jupyter.settings import Provider, Settings
 
-__all__ = ["ModelClients"]
+__all__ = ["ModelClients", "key_names"]
 
 
 class ModelClients:
@@ -18,6 +18,11 @@ class ModelClients:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clients: dict[Provider, ModelClient] = {}
+        self._retired: list[ModelClient] = []
+
+    def use(self, settings: Settings) -> None:
+        """Take other defaults; clients in use go on as they are."""
+        self._settings = settings
 
     def client(self, provider: Provider) -> ModelClient:
         """Return the client of ``provider``.
@@ -44,9 +49,17 @@ class ModelClients:
         names = dict.fromkeys([used, *await client.list_models()])
         return tuple(names), used, client.capabilities.reasoning
 
+    def forget(self, provider_id: str) -> None:
+        """Make a provider's client anew when it is next needed: its key is another one.
+
+        Requests under way go on to their end.
+        """
+        for provider in [p for p in self._clients if p.id == provider_id]:
+            self._retired.append(self._clients.pop(provider))
+
     async def aclose(self) -> None:
         """Close all clients; their requests end."""
-        clients, self._clients = list(self._clients.values()), {}
+        clients, self._clients = [*self._clients.values(), *self._retired], {}
         for client in clients:
             await client.aclose()
 
@@ -60,10 +73,16 @@ class ModelClients:
 
                 return LocalModel(env=self._settings.child_env)
             case "http":
-                return ResponsesClient(_endpoint(provider, self._settings.environment))
+                return ResponsesClient(_endpoint(provider, self._settings))
 
 
-def _endpoint(provider: Provider, environment: Mapping[str, str]) -> ResponsesEndpoint:
+def key_names(provider: Provider) -> tuple[str, ...]:
+    """Return the names under which a provider's key may be kept; ours is the first."""
+    return tuple(name for name in (provider.id, provider.env_key) if name)
+
+
+def _endpoint(provider: Provider, settings: Settings) -> ResponsesEndpoint:
+    environment = settings.environment
     headers = dict(provider.http_headers)
     for name, variable in provider.env_http_headers.items():
         if value := environment.get(variable):
@@ -78,7 +97,8 @@ def _endpoint(provider: Provider, environment: Mapping[str, str]) -> ResponsesEn
         base_url=provider.base_url or "",
         wire_api=provider.wire_api,
         api_key=key,
-        keyring_names=tuple(name for name in (provider.id, provider.env_key) if name),
+        keyring_names=key_names(provider),
+        key_home=settings.home,
         missing_key=missing,
         api_key_name=provider.env_key or "",
         headers=headers,

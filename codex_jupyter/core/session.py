@@ -11,15 +11,15 @@ import anyio.abc
 import anyio.to_thread
 
 from codex_jupyter.core.config import SessionConfig
-from codex_jupyter.core.context import context_items, told_by_history, told_of
-from codex_jupyter.core.history import History, user_message
+from codex_jupyter.core.context import context_items, told_of
+from codex_jupyter.core.history import user_message
 from codex_jupyter.core.history_edits import HistoryEdits
+from codex_jupyter.core.initial_state import initial_state
 from codex_jupyter.core.joining import Accepted, join_turn
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
-from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
-from codex_jupyter.core.turn_records import session_meta, start_records
+from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
     CodexError,
@@ -113,9 +113,10 @@ class Session:
         self.created_at = stored.created_at if stored else time.time()
         self.preview = stored.preview if stored else ""
         self.name = stored.name if stored else None
+        self.git_info = stored.git_info if stored else None
         self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
         self.kin = Kin(lineage)
-        self.state = _state_of(thread_id, config, publish, environment, stored, lineage)
+        self.state = initial_state(thread_id, config, publish, environment, stored, lineage)
         if ephemeral:
             self.state.recorder = MemoryRecorder()
         self._store = store
@@ -468,31 +469,8 @@ class Session:
         self.state.recorder = await self._store.create(self.thread_id, meta)
         if self.name is not None:
             await self.state.record([self._name_record(self.name)])
-
-
-def _state_of(
-    thread_id: ThreadId,
-    config: SessionConfig,
-    publish: Callable[[Event], None],
-    environment: Mapping[str, str],
-    stored: StoredThread | None,
-    lineage: Lineage | None,
-) -> SessionState:
-    shared = None if lineage is None else lineage.parent.root.state
-    broker, approvals = (None, None) if shared is None else (shared.broker, shared.approvals)
-    if stored is None:
-        return SessionState(thread_id, publish, environment, broker=broker, approvals=approvals)
-    return SessionState(
-        thread_id,
-        publish,
-        environment,
-        history=History(stored.history, counted=stored.token_usage is not None),
-        turns=stored.turns,
-        usage=stored.token_usage,
-        told=told_by_history(stored.history, stored.last_turn_context, config),
-        broker=broker,
-        approvals=approvals,
-    )
+        if self.git_info is not None:
+            await self.state.record([git_record(self.thread_id, self.git_info)])
 
 
 async def _nobody_performs(_session: Session, _turn: Turn) -> None:

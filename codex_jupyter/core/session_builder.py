@@ -55,6 +55,10 @@ class SessionBuilder:
         self._publish = publish
         self._is_heard = is_heard
 
+    def use(self, settings: Settings) -> None:
+        """Take other defaults for what is built from now on."""
+        self._settings = settings
+
     def new(
         self,
         thread_id: ThreadId,

@@ -1,20 +1,25 @@
 """Changes to threads that need not be loaded: their names, the archive, and their end."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from codex_jupyter.core.thread_shape import summary_shape
 from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.turn_records import git_record
 from codex_jupyter.errors import InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.events import Event, EventMsg, ThreadMoved
+from codex_jupyter.rollout.git_info import GIT_MEMBERS
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 
 __all__ = ["ThreadMoves"]
 
 Json = dict[str, Any]
+
+_NO_GIT: Final = dict.fromkeys(GIT_MEMBERS)
 
 
 class ThreadMoves:
@@ -58,6 +63,38 @@ class ThreadMoves:
                 await recorder.write([Record("event_msg", payload)])
             finally:
                 await self._store.release(thread_id)
+
+    async def update_git(self, thread_id: ThreadId, changes: Mapping[str, str | None]) -> Json:
+        """Note which repository a thread works in, loaded or not, and return the thread.
+
+        Args:
+            thread_id: The thread.
+            changes: Some of ``sha``, ``branch`` and ``originUrl``; the others stay.
+
+        Raises:
+            InvalidRequestError: The thread is ephemeral.
+            ThreadNotFoundError: There is no such thread.
+            RolloutError: It could not be stored; it is as it was.
+        """
+        async with self._threads.alone_with(thread_id, "being changed"):
+            if (session := self._threads.find(thread_id)) is not None:
+                if session.ephemeral:
+                    raise InvalidRequestError(
+                        f"ephemeral thread does not support metadata updates: {thread_id}"
+                    )
+                git_info = {**_NO_GIT, **(session.git_info or {}), **changes}
+                # Without a rollout there is nothing to write to: the first turn writes this too.
+                await session.state.record([git_record(thread_id, git_info)])
+                session.git_info = git_info if any(git_info.values()) else None
+                return self._threads.shape(session)
+            recorder, stored = await self._store.open(thread_id)
+            try:
+                git_info = {**_NO_GIT, **(stored.git_info or {}), **changes}
+                await recorder.write([git_record(thread_id, git_info)])
+            finally:
+                await self._store.release(thread_id)
+            found = git_info if any(git_info.values()) else None
+            return summary_shape(replace(stored, git_info=found))
 
     async def archive(self, thread_id: ThreadId) -> None:
         """Close a thread, stopping its turn, and move it into the archive.

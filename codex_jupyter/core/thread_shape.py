@@ -33,6 +33,8 @@ class StoredSummary(Protocol):
     def preview(self) -> str: ...
     @property
     def name(self) -> str | None: ...
+    @property
+    def git_info(self) -> Json | None: ...
 
 
 def thread_shape(session: Session, *, include_turns: bool) -> Json:
@@ -40,6 +42,7 @@ def thread_shape(session: Session, *, include_turns: bool) -> Json:
     return {
         **_common(session.thread_id, session.preview, session.name, session.forked_from),
         **(_of_lineage(session.lineage) if session.lineage is not None else {}),
+        "gitInfo": session.git_info,
         "ephemeral": session.ephemeral,
         "modelProvider": session.config.provider.id,
         "model": session.config.model,
@@ -58,6 +61,7 @@ def summary_shape(stored: StoredSummary, *, turns: Sequence[Json] = ()) -> Json:
     return {
         **_common(stored.thread_id, stored.preview, stored.name, meta.get("forked_from_id")),
         **_of_meta(meta),
+        "gitInfo": stored.git_info,
         "ephemeral": False,
         "modelProvider": meta.get("model_provider") or "",
         "model": None,
@@ -113,7 +117,6 @@ def _common(thread_id: ThreadId, preview: str, name: str | None, forked_from: st
         "source": "vscode",
         "agentNickname": None,
         "agentRole": None,
-        "gitInfo": None,
         "name": name,
         "projectId": None,
     }

@@ -95,6 +95,12 @@ class ThreadManager:
         """Ids of the loaded threads, oldest first."""
         return tuple(self._sessions)
 
+    def use(self, settings: Settings) -> None:
+        """Take other defaults, from the next thread that is started or opened on."""
+        self.settings = settings
+        self.clients.use(settings)
+        self._builder.use(settings)
+
     async def run(self, started: anyio.Event) -> None:
         """Own the sessions until cancelled; then end every turn and close every rollout."""
         leaving = anyio.Event()

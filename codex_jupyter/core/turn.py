@@ -41,6 +41,7 @@ from codex_jupyter.protocol.ops import (
     Notice,
     Review,
     TurnOp,
+    TurnOverrides,
     UserShell,
     UserTurn,
 )
@@ -200,6 +201,17 @@ class Turn:
     def takes_input(self) -> bool:
         """Whether input can join it: a conversation reads it, a review answers it afterwards."""
         return isinstance(self.op, UserTurn | Notice | Review)
+
+    def change(self, overrides: TurnOverrides) -> bool:
+        """Ask the model with other settings from its next request on; ``False`` if it is too late.
+
+        Raises:
+            InvalidRequestError: One does not fit; none was changed.
+        """
+        if self.is_leaving:
+            return False
+        self.config = self.config.with_overrides(overrides)
+        return True
 
     def steer(self, spoken: Spoken) -> bool:
         """Take more input into the turn; ``False`` if its end is decided already."""

@@ -1,7 +1,7 @@
 """How a turn is written down, on the wire and on disk: pure translations."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +13,13 @@ from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.git_info import GIT_MEMBERS
 from codex_jupyter.rollout.records import Record, timestamp_text
 
 __all__ = [
     "aborted_message",
     "end_record",
+    "git_record",
     "session_meta",
     "start_records",
     "undone_message",
@@ -48,6 +50,12 @@ def session_meta(
         "base_instructions": {"text": config.base_instructions},
         "dynamic_tools": [tool.wire() for tool in tools] or None,
     }
+
+
+def git_record(thread_id: ThreadId, git_info: Mapping[str, Any]) -> Record:
+    """Return the line that says which repository a thread works in."""
+    git = {stored: git_info.get(wire) for wire, stored in GIT_MEMBERS.items()}
+    return Record("event_msg", {"type": "thread_git_updated", "thread_id": thread_id, "git": git})
 
 
 def _named(lineage: Lineage | None) -> Json:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -23,7 +24,7 @@ from codex_jupyter.model.chat_answer import ChatTranslator
 from codex_jupyter.model.chat_request import chat_body
 from codex_jupyter.model.discovery import model_names
 from codex_jupyter.model.interface import ModelCapabilities, ModelEvent, ModelRequest
-from codex_jupyter.model.keys import key_from_keyring
+from codex_jupyter.model.keys import key_from_keyring, stored_key
 from codex_jupyter.model.request_body import encode_body, request_body
 from codex_jupyter.model.retry import RetryPolicy
 
@@ -72,6 +73,9 @@ class ResponsesEndpoint:
 
     keyring_names: Sequence[str] = ()
     """Where the keyring may have the key, if ``api_key`` is not known."""
+
+    key_home: Path | None = None
+    """Where a file may have it, if the keyring has not."""
 
     missing_key: ConfigError | None = field(default=None, repr=False)
     """Raised by the first request if the keyring has no key either."""
@@ -176,14 +180,15 @@ class ResponsesClient:
         return failures.with_offer(error, model, names, is_chat=self._is_chat)
 
     async def _find_key(self) -> None:
-        """Look in the keyring once, if the key is needed and not known.
+        """Look for the key where it is kept, once, if it is needed and not known.
 
         Raises:
             ConfigError: It is not there either.
         """
         if self._key or self._endpoint.missing_key is None:
             return
-        found = await key_from_keyring(self._endpoint.keyring_names)
+        names, home = self._endpoint.keyring_names, self._endpoint.key_home
+        found = await (key_from_keyring(names) if home is None else stored_key(home, names))
         if found is None:
             raise self._endpoint.missing_key
         self._key = found

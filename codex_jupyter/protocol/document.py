@@ -18,6 +18,7 @@ from codex_jupyter.protocol import jsonrpc
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, UserInput
 from codex_jupyter.protocol.notifications import NOTIFICATIONS
+from codex_jupyter.protocol.out_of_scope import out_of_scope_section
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
 from codex_jupyter.protocol.shape_notes import docstring, field_notes, models_in, reachable
@@ -71,6 +72,7 @@ def protocol_page() -> str:
     """Return the whole page as Markdown, which ends with a line break."""
     named = [
         ("Requests of a client", _requests(CLIENT_REQUESTS, "Result")),
+        ("Methods that are not offered", out_of_scope_section()),
         ("Notifications of the server", _notifications()),
         ("Requests of the server", _requests(SERVER_REQUESTS, "Answer")),
         ("Thread items", _alternatives(ThreadItem, "An item of a turn; `type` tells which.")),

@@ -17,6 +17,7 @@ __all__ = [
     "McpProgress",
     "ModelRerouted",
     "PlanUpdated",
+    "QueueChanged",
     "RateLimitsUpdated",
     "RequestOpened",
     "RequestResolved",
@@ -155,6 +156,11 @@ class ThreadReverted:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """Messages that wait for the thread's next turns came, went or changed places."""
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsChanged:
     """Settings of later turns, in wire shape."""
 
@@ -246,6 +252,7 @@ EventMsg = (
     | ThreadNamed
     | ThreadReverted
     | SettingsChanged
+    | QueueChanged
     | ThreadClosed
     | ThreadMoved
     | RequestOpened

@@ -32,11 +32,12 @@ def gated(method: str, params: Any) -> str | None:
     """
     if method in EXPERIMENTAL_METHODS:
         return method
-    members = EXPERIMENTAL_MEMBERS.get(method)
-    if members is None or not isinstance(params, dict):
+    if not isinstance(params, dict):
         return None
     given = cast("dict[str, Any]", params)
-    for name in sorted(members):
+    if method == "account/login/start" and given.get("type") == "chatgptAuthTokens":
+        return "account/login/start.chatgptAuthTokens"
+    for name in sorted(EXPERIMENTAL_MEMBERS.get(method, ())):
         if given.get(name) not in (None, False):
             return f"{method}.{name}"
     return None

@@ -7,6 +7,7 @@ from pydantic import Field
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
 from codex_jupyter.protocol.requests import OpenRequest
+from codex_jupyter.protocol.search_requests import FileMatch
 from codex_jupyter.protocol.shapes import SandboxPolicy, Thread, Turn
 
 __all__ = ["NOTIFICATIONS"]
@@ -138,9 +139,10 @@ class TurnOps(_OfTurn):
 
 
 class OfThread(WireModel):
-    """A thread was closed, archived, unarchived or deleted, or has to be read anew.
+    """A thread was closed, archived, unarchived or deleted, or something of it has to be read anew.
 
-    The first four are told to every connection, `thread/reverted` to its subscribers.
+    The first four are told to every connection, `thread/reverted` and `thread/queue/changed` to its
+    subscribers.
     """
 
     thread_id: str
@@ -234,6 +236,56 @@ class ConfigWarned(WireModel):
     range: dict[str, Any] | None = Field(default=None)
 
 
+class CommandExecOutputDelta(WireModel):
+    """Output of a command/exec of this connection, in order for each stream."""
+
+    process_id: str
+    stream: Literal["stdout", "stderr"]
+    delta_base64: str
+    """At most 32 KiB of bytes."""
+
+    cap_reached: bool
+    """Whether what follows is dropped."""
+
+
+class FsChanged(WireModel):
+    """Something changed at a path that this connection watches."""
+
+    watch_id: str
+    changed_paths: list[str]
+    """What came, went or was written, sorted."""
+
+
+class AccountUpdated(WireModel):
+    """There is a key now, or none any more; told to every connection."""
+
+    auth_mode: Literal["apikey"] | None = None
+    plan_type: str | None = None
+
+
+class AccountLoginCompleted(WireModel):
+    """A login has ended; told to every connection."""
+
+    login_id: str | None = None
+    success: bool
+    error: str | None = None
+
+
+class SearchUpdated(WireModel):
+    """What the newest query of a search session of this connection finds."""
+
+    session_id: str
+    query: str
+    files: list[FileMatch]
+    """The best 50, best first."""
+
+
+class SearchCompleted(WireModel):
+    """That search is over; the session goes on."""
+
+    session_id: str
+
+
 NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/started": ThreadStarted,
     "thread/status/changed": ThreadStatusChanged,
@@ -244,6 +296,7 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "thread/unarchived": OfThread,
     "thread/deleted": OfThread,
     "thread/reverted": OfThread,
+    "thread/queue/changed": OfThread,
     "thread/name/updated": ThreadNameUpdated,
     "thread/settings/updated": ThreadSettingsUpdated,
     "thread/compacted": ContextCompacted,
@@ -264,6 +317,12 @@ NOTIFICATIONS: dict[str, type[WireModel]] = {
     "serverRequest/opened": RequestOpened,
     "serverRequest/resolved": RequestResolved,
     "turn/ops": TurnOps,
+    "command/exec/outputDelta": CommandExecOutputDelta,
+    "fs/changed": FsChanged,
+    "fuzzyFileSearch/sessionUpdated": SearchUpdated,
+    "fuzzyFileSearch/sessionCompleted": SearchCompleted,
+    "account/updated": AccountUpdated,
+    "account/login/completed": AccountLoginCompleted,
     "error": ErrorNotice,
     "warning": Warned,
     "configWarning": ConfigWarned,

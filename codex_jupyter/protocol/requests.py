@@ -5,12 +5,20 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.account_requests import ACCOUNT_REQUESTS
+from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
+from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.delegate_requests import DELEGATE_REQUESTS
+from codex_jupyter.protocol.exec_requests import EXEC_REQUESTS
+from codex_jupyter.protocol.fs_requests import FS_REQUESTS
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
+from codex_jupyter.protocol.item_requests import ITEM_REQUESTS
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
 from codex_jupyter.protocol.model_requests import MODEL_REQUESTS
 from codex_jupyter.protocol.notebook_requests import NOTEBOOK_REQUESTS
+from codex_jupyter.protocol.queue_requests import QUEUE_REQUESTS
+from codex_jupyter.protocol.search_requests import SEARCH_REQUESTS
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
@@ -352,6 +360,14 @@ CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     **MCP_REQUESTS,
     **MODEL_REQUESTS,
     **TERMINAL_REQUESTS,
+    **CONFIG_REQUESTS,
+    **CATALOGUE_REQUESTS,
+    **EXEC_REQUESTS,
+    **FS_REQUESTS,
+    **ITEM_REQUESTS,
+    **QUEUE_REQUESTS,
+    **ACCOUNT_REQUESTS,
+    **SEARCH_REQUESTS,
     "turn/start": (TurnStartParams, TurnStartResult),
     "turn/steer": (TurnSteerParams, TurnSteerResult),
     "turn/interrupt": (TurnInterruptParams, TurnInterruptResult),

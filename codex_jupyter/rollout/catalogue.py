@@ -6,7 +6,7 @@ file told is remembered for as long as the process lives, its tail is read as it
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from codex_jupyter.ids import ThreadId, parse_thread_id
 from codex_jupyter.rollout.disk import reporting
 from codex_jupyter.rollout.fold import user_text
 from codex_jupyter.rollout.folders import Folders
+from codex_jupyter.rollout.git_info import git_info_of
 from codex_jupyter.rollout.reader import read_lines
 from codex_jupyter.rollout.records import decode_line, epoch_of
 
@@ -32,7 +33,7 @@ _HEAD_LINES: Final = 200
 _HEAD_BYTES: Final = 8 * 1024 * 1024
 _BULKY_META: Final = ("base_instructions", "dynamic_tools")
 _BY_PEOPLE: Final = frozenset({"cli", "vscode"})
-_NAME_MARK: Final = b'"thread_name_updated"'
+_GIVEN_MARKS: Final = (b'"thread_name_updated"', b'"thread_git_updated"')
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -81,6 +82,7 @@ class ThreadSummary:
         preview: Text of the first user message.
         name: The name it was given, or ``None``.
         archived: Whether it is in the archive.
+        git_info: ``sha``, ``branch`` and ``originUrl`` as they were last given, or ``None``.
     """
 
     thread_id: ThreadId
@@ -91,6 +93,7 @@ class ThreadSummary:
     preview: str
     name: str | None
     archived: bool
+    git_info: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +117,13 @@ class _Head:
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
-    """The last name in a rollout up to an offset."""
+class _Given:
+    """The last name, and the last word about the repository, in a rollout up to an offset."""
 
     read_to: int = 0
     name: str | None = None
+    git: Mapping[str, Any] | None = None
+    """The payload that tells it."""
 
 
 class Catalogue:
@@ -128,7 +133,7 @@ class Catalogue:
         self._folders = folders
         self._lock = threading.Lock()
         self._heads: dict[Path, _Head] = {}
-        self._names: dict[Path, _Name] = {}
+        self._given: dict[Path, _Given] = {}
 
     def list(self, query: ListQuery) -> Page:
         """Return one page of the threads that have a turn.
@@ -211,12 +216,13 @@ class Catalogue:
         return head
 
     def _named(self, summary: ThreadSummary) -> ThreadSummary:
-        known = self._names.get(summary.path, _Name())
+        known = self._given.get(summary.path, _Given())
         try:
-            known = self._names[summary.path] = _read_name(summary.path, known)
+            known = self._given[summary.path] = _read_given(summary.path, known)
         except FileNotFoundError:
             return summary
-        return replace(summary, name=known.name)
+        git_info = git_info_of(dict(summary.meta if known.git is None else known.git))
+        return replace(summary, name=known.name, git_info=git_info)
 
 
 def _is_wanted(meta: dict[str, Any], query: ListQuery) -> bool:
@@ -281,23 +287,32 @@ def _read_head(path: Path, size: int) -> _Head:
     return _Head(size, meta, created_at, preview or "", has_turn, is_final)
 
 
-def _read_name(path: Path, known: _Name) -> _Name:
-    read_to, name = known.read_to, known.name
+def _read_given(path: Path, known: _Given) -> _Given:
     with path.open("rb") as file, reporting("read", path):
-        if os.fstat(file.fileno()).st_size < read_to:
-            read_to, name = 0, None
-        file.seek(read_to)
+        if os.fstat(file.fileno()).st_size < known.read_to:
+            known = _Given()
+        file.seek(known.read_to)
         for line in read_lines(file):
             if not line.is_whole:
                 break
-            read_to = line.end
-            if line.content is None or _NAME_MARK not in line.content:
+            known = replace(known, read_to=line.end)
+            if line.content is None or not any(mark in line.content for mark in _GIVEN_MARKS):
                 continue
             record = decode_line(line.content)
-            if record is not None and record.payload.get("type") == "thread_name_updated":
-                given = record.payload.get("thread_name")
-                name = given if isinstance(given, str) else None
-    return _Name(read_to, name)
+            if record is not None:
+                known = _with(known, record.payload)
+    return known
+
+
+def _with(known: _Given, payload: dict[str, Any]) -> _Given:
+    match payload.get("type"):
+        case "thread_name_updated":
+            given = payload.get("thread_name")
+            return replace(known, name=given if isinstance(given, str) else None)
+        case "thread_git_updated":
+            return replace(known, git=payload)
+        case _:
+            return known
 
 
 def _key(summary: ThreadSummary, query: ListQuery) -> tuple[int, str]:

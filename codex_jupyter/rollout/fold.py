@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from codex_jupyter.ids import ThreadId
+from codex_jupyter.rollout.git_info import git_info_of
 from codex_jupyter.rollout.legacy import item_of_event, turn_error, wire_item
 from codex_jupyter.rollout.packed import PACKED, pack, unpacked
 from codex_jupyter.rollout.records import Record, epoch_of
@@ -59,6 +60,7 @@ class StoredThread:
         token_usage: ``info`` of the last ``token_count`` that has one.
         archived: Whether the rollout is in the archive.
         skipped_lines: Lines that could not be read; for diagnostics.
+        git_info: ``sha``, ``branch`` and ``originUrl`` as they were last given, or ``None``.
     """
 
     thread_id: ThreadId
@@ -75,6 +77,7 @@ class StoredThread:
     token_usage: dict[str, Any] | None
     archived: bool
     skipped_lines: int = 0
+    git_info: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -168,6 +171,7 @@ class Fold:
         self.first_timestamp = ""
         self._preview: str | None = None
         self._name: str | None = None
+        self._git_info: dict[str, Any] | None = None
         # One list of response items per compaction, so that rolling back past one restores it.
         self._epochs: list[list[dict[str, Any]]] = [[]]
         self._turns: dict[str, _Turn] = {}
@@ -198,7 +202,8 @@ class Fold:
         payload = record.payload
         match record.type:
             case "session_meta":
-                self.meta = self.meta or payload
+                if not self.meta:
+                    self.meta, self._git_info = payload, git_info_of(payload)
             case "response_item":
                 if not self.is_past:
                     self._epochs[-1].append(payload)
@@ -232,6 +237,7 @@ class Fold:
             updated_at=updated_at,
             preview=self._preview or "",
             name=self._name,
+            git_info=self._git_info,
             history=self._epochs[-1],
             turns=[turn.wire() for turn in self._turns.values()],
             used_turn_ids=frozenset(self._used_turn_ids),
@@ -275,6 +281,8 @@ class Fold:
             self._roll_back(payload)
         elif kind == "thread_name_updated":
             self._name = _text(payload, "thread_name")
+        elif kind == "thread_git_updated":
+            self._git_info = git_info_of(payload)
         elif kind == "token_count":
             info = payload.get("info")
             self._token_usage = info if isinstance(info, dict) else self._token_usage

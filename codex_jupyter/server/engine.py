@@ -17,21 +17,33 @@ from codex_jupyter.model.client import warm as warm_http
 from codex_jupyter.protocol.events import Event, ThreadClosed, TurnCompleted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
+from codex_jupyter.server.account_handlers import AccountHandlers
+from codex_jupyter.server.catalogue_handlers import CatalogueHandlers
+from codex_jupyter.server.config_handlers import ConfigHandlers
 from codex_jupyter.server.delegate_handlers import DelegateHandlers
+from codex_jupyter.server.exec_handlers import ExecHandlers
+from codex_jupyter.server.file_searches import FileSearches
+from codex_jupyter.server.file_watches import FileWatches
+from codex_jupyter.server.fs_handlers import FsHandlers
 from codex_jupyter.server.handlers import Handlers
 from codex_jupyter.server.handshake import Greeting
 from codex_jupyter.server.history_handlers import HistoryHandlers
+from codex_jupyter.server.item_handlers import ItemHandlers
 from codex_jupyter.server.kernel_turns import KernelTurns, TurnKey
 from codex_jupyter.server.mcp_handlers import McpHandlers
 from codex_jupyter.server.model_handlers import ModelHandlers
 from codex_jupyter.server.notebook_handlers import NotebookHandlers
 from codex_jupyter.server.page_handlers import PageHandlers
+from codex_jupyter.server.queue_handlers import QueueHandlers
+from codex_jupyter.server.queued_turns import QueuedTurns
 from codex_jupyter.server.rights import Rights
+from codex_jupyter.server.search_handlers import SearchHandlers
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.terminal_handlers import TerminalHandlers
 from codex_jupyter.server.thread_handlers import ThreadHandlers
 from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
+from codex_jupyter.tools.child_env import child_environment
 from codex_jupyter.tools.policy import NOT_SANDBOXED
 
 __all__ = ["Engine"]
@@ -48,7 +60,6 @@ class Engine:
     """
 
     def __init__(self, settings: Settings, *, watchable: bool) -> None:
-        self._settings = settings
         self.kernels = KernelTurns()
         self._lineages: dict[ThreadId, Lineage] = {}
         """Of the threads below others, until each has said that it is closed."""
@@ -70,6 +81,8 @@ class Engine:
         pages = PageHandlers(reader, self.subscriptions, self.watches)
         whole = ThreadHandlers(self.threads, moves, self.subscriptions)
         history = HistoryHandlers(reader)
+        self._file_watches = FileWatches()
+        self._file_searches = FileSearches(child_environment(settings.child_env, "search"))
         self.handlers = Handlers(
             self.threads,
             reader,
@@ -83,6 +96,14 @@ class Engine:
             ModelHandlers(self.threads),
             TerminalHandlers(self.threads),
             McpHandlers(self.threads),
+            ConfigHandlers(self.threads),
+            CatalogueHandlers(self.threads),
+            ExecHandlers(self.threads),
+            FsHandlers(self.threads, self._file_watches),
+            ItemHandlers(reader),
+            AccountHandlers(self.threads, self.subscriptions),
+            SearchHandlers(self._file_searches),
+            QueueHandlers(self.threads, moves, QueuedTurns(self.threads, self.kernels)),
         )
 
     async def run(self, started: anyio.Event) -> None:
@@ -90,6 +111,8 @@ class Engine:
         async with anyio.create_task_group() as tasks:
             if self.watches is not None:
                 tasks.start_soon(self.watches.run)
+            tasks.start_soon(self._file_watches.run)
+            tasks.start_soon(self._file_searches.run)
             await self.threads.run(started)
 
     @property
@@ -110,13 +133,15 @@ class Engine:
             peer, greeting.experimental, greeting.opted_out, rights, sequences=greeting.sequences
         )
         self.subscriptions.add(connection)
-        for warning in self._settings.warnings:
+        for warning in self.threads.settings.warnings:
             peer.notify("configWarning", {"summary": warning})
         return connection
 
     def disconnect(self, connection: Connection) -> None:
         """Forget a connection whose stream has ended; its turns run on."""
         self.subscriptions.remove(connection)
+        self._file_watches.forget(connection)
+        self._file_searches.forget(connection)
         if self.watches is not None:
             self.watches.remove(connection)
 
@@ -155,7 +180,7 @@ class Engine:
 
     async def warm(self) -> None:
         """Load the HTTP library in a worker thread, before the first turn needs it."""
-        if self._settings.provider.kind == "http":
+        if self.threads.settings.provider.kind == "http":
             await warm_http()
 
     def _publish(self, event: Event) -> None:
@@ -181,7 +206,7 @@ class Engine:
         return {
             "model": session.config.model,
             "sandbox": NOT_SANDBOXED,
-            "notices": self._settings.notices if is_first else [],
+            "notices": self.threads.settings.notices if is_first else [],
         }
 
     def _settle(self, thread_id: ThreadId, request_id: str, outcome: Outcome) -> bool:

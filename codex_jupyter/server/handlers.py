@@ -1,15 +1,14 @@
 """Each method of the protocol as one thin coroutine."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn import Spoken
-from codex_jupyter.errors import InputTooLargeError, InvalidRequestError
+from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.ids import parse_thread_id
-from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.requests import (
     ThreadListParams,
@@ -24,16 +23,13 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import check_gate, read_params, unknown_method
+from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
 __all__ = ["Handlers"]
 
 Json = dict[str, Any]
-
-MAX_INPUT_CHARS: Final = 1_048_576
-"""Characters of text in one input (0.107 and 0.169 alike)."""
 
 
 class MethodTable(Protocol):
@@ -145,7 +141,7 @@ class Handlers:
 
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
-        _check_size(asked.input)
+        check_input(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
@@ -161,7 +157,7 @@ class Handlers:
 
     async def _turn_steer(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnSteerParams, params)
-        _check_size(asked.input)
+        check_input(asked.input)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         if session.active_turn_id is not None:
             if not asked.expected_turn_id:
@@ -206,9 +202,3 @@ def _overrides(asked: TurnStartParams) -> TurnOverrides:
         effort=asked.effort,
         summary=asked.summary,
     )
-
-
-def _check_size(items: list[UserInput]) -> None:
-    chars = input_chars(items)
-    if chars > MAX_INPUT_CHARS:
-        raise InputTooLargeError(chars, MAX_INPUT_CHARS)

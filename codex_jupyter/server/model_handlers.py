@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from codex_jupyter.core.models import known_window
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.model_requests import ModelListParams
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.params import page_of, read_params
 from codex_jupyter.server.subscriptions import Connection
 
 __all__ = ["ModelHandlers"]
@@ -32,24 +31,11 @@ class ModelHandlers:
     async def _list(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ModelListParams, params or {})
         names, default, reasoning = await self._threads.clients.models()
-        begin = _index(asked.cursor, len(names))
-        limit = len(names) if asked.limit is None else max(1, asked.limit)
-        page = names[begin : begin + limit]
-        more = begin + limit < len(names)
+        page, following = page_of(names, asked.cursor, asked.limit, "models")
         return {
             "data": [_model(name, name == default, reasoning=reasoning) for name in page],
-            "nextCursor": str(begin + limit) if more else None,
+            "nextCursor": following,
         }
-
-
-def _index(cursor: str | None, total: int) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
-    if int(cursor) > total:
-        raise InvalidRequestError(f"cursor {cursor[:20]} exceeds total models {total}")
-    return int(cursor)
 
 
 def _model(name: str, is_default: bool, *, reasoning: bool) -> Json:

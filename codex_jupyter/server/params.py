@@ -1,20 +1,42 @@
 """Params of a request, validated, with the original's wording where a client may match on it."""
 
-from collections.abc import Mapping
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from codex_jupyter.errors import InvalidRequestError, MalformedParamsError
+from codex_jupyter.errors import (
+    InputTooLargeError,
+    InvalidRequestError,
+    MalformedParamsError,
+    NotOfferedError,
+)
 from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.experimental import gated
+from codex_jupyter.protocol.items import UserInput, input_chars
+from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.server.wording import invalid_type, missing_field, unknown_variant
 
-__all__ = ["check_gate", "check_request", "read_params", "unknown_method"]
+__all__ = [
+    "MAX_INPUT_CHARS",
+    "check_gate",
+    "check_input",
+    "check_request",
+    "decoded",
+    "page_of",
+    "read_params",
+    "unknown_method",
+]
 
 Params = TypeVar("Params", bound=WireModel)
+Entry = TypeVar("Entry")
+
+MAX_INPUT_CHARS: Final = 1_048_576
+"""Characters of text in one input (0.107 and 0.169 alike)."""
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "a string",
@@ -52,6 +74,8 @@ def check_request(method: str, params: Any) -> None:
     """
     shapes = CLIENT_REQUESTS.get(method)
     if shapes is None:
+        if method in OUT_OF_SCOPE:
+            return
         raise unknown_method(method)
     if params is not None or shapes[0].model_fields:
         read_params(shapes[0], params)
@@ -64,13 +88,16 @@ def check_gate(method: str, params: Any) -> None:
         InvalidRequestError: It does; or it is no request at all, which is found first.
     """
     if (what := gated(method, params)) is not None:
-        if method in CLIENT_REQUESTS:
+        # A way to sign in that we do not offer has no shape of ours to be checked against.
+        if method in CLIENT_REQUESTS and method != "account/login/start":
             check_request(method, params)
         raise InvalidRequestError(f"{what} requires experimentalApi capability")
 
 
 def unknown_method(method: str) -> InvalidRequestError:
-    """Return the refusal of a method that does not exist, which names those that do."""
+    """Return the refusal of a method that there is not, which names those that there are."""
+    if (reason := OUT_OF_SCOPE.get(method)) is not None:
+        return NotOfferedError(method, reason)
     return InvalidRequestError(unknown_variant(method, tuple(CLIENT_REQUESTS)))
 
 
@@ -96,7 +123,8 @@ def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: PLR0
         case _ if (expected := _EXPECTED.get(kind)) is not None:
             return invalid_type(value, expected)
         case _:
-            return f"Invalid request: {problem['msg'][:300]}"
+            member = ".".join(str(part) for part in problem["loc"])
+            return f"Invalid request: `{member}`: {problem['msg'][:300]}"
 
 
 def _of(shape: str, model: type[WireModel]) -> str:
@@ -110,3 +138,50 @@ def _words(problem: ErrorDetails, name: str) -> tuple[str, ...]:
     """Return the words of pydantic's ``'a', 'b' or 'c'``."""
     stated = str(problem.get("ctx", {}).get(name, ""))
     return tuple(part.strip().strip("'") for part in stated.replace(" or ", ", ").split(","))
+
+
+def check_input(items: list[UserInput]) -> None:
+    """Refuse input whose text is longer than the protocol allows.
+
+    Raises:
+        InputTooLargeError: It is.
+    """
+    chars = input_chars(items)
+    if chars > MAX_INPUT_CHARS:
+        raise InputTooLargeError(chars, MAX_INPUT_CHARS)
+
+
+def page_of(
+    entries: Sequence[Entry], cursor: str | None, limit: int | None, kind: str
+) -> tuple[Sequence[Entry], str | None]:
+    """Return one page of a list and the cursor of the next, ``None`` on the last.
+
+    Args:
+        entries: The whole list.
+        cursor: Index of the first one, as a decimal number; default: the beginning.
+        limit: Entries on a page, at least 1; default: all.
+        kind: What is listed, for the error.
+
+    Raises:
+        InvalidRequestError: The cursor is none, or past the end.
+    """
+    total = len(entries)
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
+        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
+    begin = 0 if cursor is None else int(cursor[:20])
+    if begin > total:
+        raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
+    end = total if limit is None else begin + max(1, limit)
+    return entries[begin:end], str(end) if end < total else None
+
+
+def decoded(text: str, member: str) -> bytes:
+    """Return what a member holds in base64.
+
+    Raises:
+        InvalidRequestError: It is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestError(f"`{member}` is not base64") from None

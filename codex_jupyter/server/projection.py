@@ -12,6 +12,7 @@ from codex_jupyter.protocol.events import (
     McpProgress,
     ModelRerouted,
     PlanUpdated,
+    QueueChanged,
     RateLimitsUpdated,
     RequestOpened,
     RequestResolved,
@@ -121,6 +122,8 @@ def _method_and_params(event: Event) -> tuple[str | None, Json]:  # noqa: C901, 
             return "thread/reverted", thread
         case SettingsChanged(settings):
             return "thread/settings/updated", {**thread, "threadSettings": settings}
+        case QueueChanged():
+            return "thread/queue/changed", thread
         case ThreadClosed():
             return "thread/closed", thread
         case ThreadMoved(where):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["OWNER", "PAGE", "POLICY", "Rights", "kernel_rights"]
+from codex_jupyter.errors import InvalidRequestError
+
+__all__ = ["OWNER", "PAGE", "POLICY", "Rights", "kernel_rights", "require_owner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,13 @@ def kernel_rights(kernel_id: str) -> Rights:
     agent could allow itself.
     """
     return Rights("kernel", may_answer=False, kernel_id=kernel_id)
+
+
+def require_owner(rights: Rights, what: str) -> None:
+    """Refuse what a kernel could do in the name of a command that has read its token.
+
+    Raises:
+        InvalidRequestError: Answers of such a connection do not count, so neither does this.
+    """
+    if not rights.may_answer:
+        raise InvalidRequestError(f"this connection ({rights.label}) may not {what}")

@@ -134,6 +134,12 @@ class Subscriptions:
         if isinstance(msg, ThreadClosed):
             self._close(event.thread_id)
 
+    def tell_all(self, method: str, params: Json) -> None:
+        """Tell every connection something that belongs to no thread."""
+        for connection in self._connections:
+            if method not in connection.opted_out:
+                connection.peer.notify(method, params)
+
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
         for event in events:

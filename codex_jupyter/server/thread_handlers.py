@@ -29,6 +29,7 @@ from codex_jupyter.rollout.cutting import Cut
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
+from codex_jupyter.server.rights import require_owner
 from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -97,14 +98,14 @@ class ThreadHandlers:
         )
 
     async def _rollback(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "take turns back")
+        require_owner(connection.rights, "take turns back")
         asked = read_params(ThreadRollbackParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         await session.edits.roll_back(asked.num_turns)
         return {"thread": self._threads.shape(session, include_turns=True)}
 
     async def _revert(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "take turns back")
+        require_owner(connection.rights, "take turns back")
         asked = read_params(ThreadRevertParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         await session.edits.revert(asked.before_turn_id)
@@ -125,18 +126,18 @@ class ThreadHandlers:
         return {}
 
     async def _archive(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "move threads")
+        require_owner(connection.rights, "move threads")
         asked = read_params(ThreadArchiveParams, params)
         await self._moves.archive(parse_thread_id(asked.thread_id))
         return {}
 
     async def _unarchive(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "move threads")
+        require_owner(connection.rights, "move threads")
         asked = read_params(ThreadUnarchiveParams, params)
         return {"thread": await self._moves.unarchive(parse_thread_id(asked.thread_id))}
 
     async def _delete(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "delete threads")
+        require_owner(connection.rights, "delete threads")
         asked = read_params(ThreadDeleteParams, params)
         await self._moves.delete(parse_thread_id(asked.thread_id))
         return {}
@@ -167,7 +168,7 @@ class ThreadHandlers:
         return {}
 
     async def _undo(self, connection: Connection, params: Any) -> Json:
-        _require_owner(connection, "take patches back")
+        require_owner(connection.rights, "take patches back")
         asked = read_params(ThreadUndoParams, params)
         turn_id, files = await self._threads.get(parse_thread_id(asked.thread_id)).edits.undo()
         return {"turnId": turn_id, "files": files}
@@ -190,7 +191,7 @@ class ThreadHandlers:
     async def _shell(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadShellParams, params)
         # Nobody is asked about such a command, so whoever may not agree may not order it.
-        _require_owner(connection, "run the user's commands")
+        require_owner(connection.rights, "run the user's commands")
         if not asked.command.strip():
             raise InvalidRequestError("command must not be empty")
         session = self._threads.get(parse_thread_id(asked.thread_id))
@@ -198,12 +199,6 @@ class ThreadHandlers:
         op = UserShell(asked.command, min(max(timeout, 0.001), _MAX_SHELL_SECONDS))
         accepted = await session.submit(Submission(new_turn_id(), op, chosen_by_caller=False))
         return Reply({}, then=accepted.start)
-
-
-def _require_owner(connection: Connection, what: str) -> None:
-    """Refuse what a kernel could do in the name of a command that has read its token."""
-    if not connection.rights.may_answer:
-        raise InvalidRequestError(f"this connection ({connection.rights.label}) may not {what}")
 
 
 def _stored_id(text: str | None) -> str | None:

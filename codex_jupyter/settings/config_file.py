@@ -16,6 +16,7 @@ __all__ = [
     "parse_config",
     "parse_value",
     "read_config_file",
+    "split_key_path",
 ]
 
 _MAX_BYTES = 1024 * 1024
@@ -135,6 +136,20 @@ def find_key_line(text: str, path: Sequence[str]) -> int | None:
         if target[: len(found)] == found and (best is None or len(found) > best[0]):
             best = (len(found), line)
     return best[1] if best else None
+
+
+def split_key_path(written: str) -> KeyPath:
+    """Return the parts of a dotted key, which may be quoted as in TOML.
+
+    Raises:
+        ValueError: It is no key.
+    """
+    if re.fullmatch(_PATH, written) is None:
+        raise ValueError("write it with dots, like `model_providers.x.name`")
+    try:
+        return _split_key(written)
+    except ConfigError:  # an escape that TOML does not have
+        raise ValueError("it is not written as TOML writes keys") from None
 
 
 def _statements(text: str) -> Iterator[tuple[int, KeyPath]]:

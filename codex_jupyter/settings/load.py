@@ -171,6 +171,16 @@ class Settings:
         more = overrides_from_request(overrides)
         return _derive(replace(self.sources, overrides=(*self.sources.overrides, *more)))
 
+    def with_file(self, file: ConfigFile) -> "Settings":
+        """Return these settings as they would be with another `config.toml`.
+
+        The environment, the options and the remembered choice are those of `load`.
+
+        Raises:
+            ConfigError: The file names a provider or profile that is not there.
+        """
+        return _derive(replace(self.sources, file=file))
+
     def require_model(self) -> str:
         """Return the model to ask: the stated one, else the provider's default.
 

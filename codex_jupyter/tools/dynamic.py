@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -33,7 +33,8 @@ def check_dynamic_tools(specs: Sequence[DynamicToolSpec], builtin: Sequence[str]
     for spec in specs:
         if (problem := _problem_with(spec.name, seen, builtin)) is not None:
             raise InvalidRequestError(problem)
-        if not isinstance(spec.input_schema, dict):
+        schema: Any = spec.input_schema
+        if not isinstance(schema, dict) or cast("Json", schema).get("type") == "null":
             raise InvalidRequestError(
                 f"dynamic tool input schema is not supported for {spec.name}: expected an object"
             )

@@ -1,15 +1,11 @@
 """Processes of one command: started as a group of their own, and ended together."""
 
 import errno
-import fcntl
 import os
-import pty
 import secrets
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +17,13 @@ import anyio.to_thread
 import psutil
 
 from codex_jupyter.tools.child_env import TAG_VARIABLE, with_tag
+from codex_jupyter.tools.process_ends import (
+    TERMINAL_SIZE,
+    Size,
+    open_pipes,
+    open_terminal,
+    set_size,
+)
 
 __all__ = ["ProcessGroup", "kill_tagged"]
 
@@ -40,6 +43,9 @@ _TAKE_TERMINAL = (
 """Makes the terminal the session's own, so that control characters send signals. The new session
 is made by then, and Popen has no place for this that is safe beside threads."""
 
+_END_OF_INPUT = b"\x04"
+"""What a terminal takes for the end, at the beginning of a line."""
+
 _POLL = 0.01
 _SWEEP_ROUNDS = 100
 _SWEEP_PAUSE = 0.005
@@ -52,17 +58,25 @@ T = TypeVar("T")
 class ProcessGroup:
     """A command, its descendants, and the one pipe that carries stdout and stderr in order.
 
-    The command leads a new session and process group, reads from the null device, and has a
-    random tag in its environment by which descendants are found that left the group. What escapes
-    all the same: a descendant that leaves the group *and* clears its environment; only a sandbox
-    with its own process namespace holds that.
+    The command leads a new session and process group, reads from the null device if nothing else
+    is asked for, and has a random tag in its environment by which descendants are found that left
+    the group. What escapes all the same: a descendant that leaves the group *and* clears its
+    environment; only a sandbox with its own process namespace holds that.
 
     POSIX only. Use as a context manager: leaving frees the descriptors. It does not end the
     processes; `end` does.
     """
 
-    def __init__(
-        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], tty: bool = False
+    def __init__(  # noqa: PLR0913 - what a process is made of
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        tty: bool = False,
+        size: Size = TERMINAL_SIZE,
+        stdin: bool = False,
+        apart: bool = False,
     ) -> None:
         """Start the command.
 
@@ -70,8 +84,10 @@ class ProcessGroup:
             argv: The program and its arguments.
             cwd: Where it runs.
             env: The whole environment.
-            tty: Whether it gets a terminal of 80 by 24 characters, which `write` types into,
-                instead of a pipe and the null device.
+            tty: Whether it gets a terminal, which `write` types into, instead of pipes.
+            size: Rows and columns of the terminal.
+            stdin: Whether it reads from a pipe that `write` fills; without ``tty``.
+            apart: Whether stderr has a pipe of its own; without ``tty``.
 
         Raises:
             OSError: The program or ``cwd`` is missing, is not executable, or no process, pipe
@@ -79,7 +95,9 @@ class ProcessGroup:
             ValueError: An argument cannot be passed to a program (NUL, lone surrogate).
         """
         self._tag = secrets.token_hex(8)
-        self._output, write_end = _open_terminal() if tty else os.pipe()
+        self._ends = open_terminal(size) if tty else open_pipes(stdin=stdin, apart=apart)
+        self._tty = tty
+        self._closed_input: int | None = None
         if tty:
             argv = [sys.executable, "-ISc", _TAKE_TERMINAL, *argv]
         try:
@@ -89,17 +107,16 @@ class ProcessGroup:
                 list(argv),
                 cwd=cwd,
                 env=with_tag(env, self._tag),
-                stdin=write_end if tty else subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
+                stdin=self._ends.stdin,
+                stdout=self._ends.stdout,
+                stderr=self._ends.stderr,
                 start_new_session=True,
             )
         except BaseException:
-            os.close(self._output)
+            self._ends.close_ours()
             raise
         finally:
-            os.close(write_end)
-        os.set_blocking(self._output, False)
+            self._ends.close_theirs()
         self._exit_signal = _open_pidfd(self._process.pid)
 
     def __enter__(self) -> Self:
@@ -111,7 +128,7 @@ class ProcessGroup:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._output)
+        self._ends.close_ours(but=self._closed_input)
         if self._exit_signal is not None:
             os.close(self._exit_signal)
 
@@ -120,14 +137,18 @@ class ProcessGroup:
         """Id of the command's first process, and of its group and session."""
         return self._process.pid
 
-    async def wait_readable(self) -> None:
+    async def wait_readable(self, *, errors: bool = False) -> None:
         """Wait until `read_nowait` has something to say."""
-        await anyio.wait_readable(self._output)
+        await anyio.wait_readable(self._source(errors=errors))
 
-    def read_nowait(self) -> bytes | None:
-        """Read at most 64 KiB; ``b""`` when nobody can write any more, ``None`` when none waits."""
+    def read_nowait(self, *, errors: bool = False) -> bytes | None:
+        """Read at most 64 KiB; ``b""`` when nobody can write any more, ``None`` when none waits.
+
+        Args:
+            errors: Read from the pipe of stderr, if it is apart.
+        """
         try:
-            return os.read(self._output, READ_BYTES)
+            return os.read(self._source(errors=errors), READ_BYTES)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -135,18 +156,46 @@ class ProcessGroup:
                 return b""
             raise
 
+    def _source(self, *, errors: bool) -> int:
+        apart = self._ends.errors
+        return apart if errors and apart is not None else self._ends.output
+
     async def write(self, data: bytes) -> None:
-        """Type into the terminal; waits while its buffer is full.
+        """Type into the terminal, or fill the pipe of stdin; waits while its buffer is full.
+
+        Raises:
+            OSError: The other end is gone, or there is no such pipe any more.
+        """
+        target = self._ends.input
+        if target is None or target == self._closed_input:
+            raise OSError(errno.EPIPE, "its input is closed")
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(target, rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(target)
+
+    async def close_input(self) -> None:
+        """Let the command read the end of its input.
 
         Raises:
             OSError: The other end is gone.
         """
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._output, rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(self._output)
+        target = self._ends.input
+        if self._tty:
+            await self.write(_END_OF_INPUT)
+        elif target is not None and self._closed_input is None:
+            os.close(target)
+            self._closed_input = target
+
+    def resize(self, size: Size) -> None:
+        """Give the terminal another size, in rows and columns.
+
+        Raises:
+            OSError: There is none.
+        """
+        set_size(self._ends.output, size)
 
     async def wait_exit(self) -> int:
         """Wait for the first process and return its exit code; ``-N`` when signal N ended it.
@@ -204,12 +253,6 @@ class ProcessGroup:
         except (ProcessLookupError, PermissionError):
             # Gone, or every member has changed its user (sudo) and is not ours to end.
             return
-
-
-def _open_terminal() -> tuple[int, int]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    return ours, theirs
 
 
 def kill_tagged(tag: str, *, newer_than: int = 0) -> int:

@@ -172,6 +172,11 @@ class Talk:
                 assert not self.ended.is_set(), f"the connection ended; heard {self.methods()}"
                 await self._news.wait()
 
+    async def more(self) -> None:
+        """Wait until something more is heard, or the end."""
+        if not self.ended.is_set():
+            await self._news.wait()
+
     async def told(self, method: str, *, after: int = 0, **members: Any) -> Json:
         """Return the params of the first such notification with these top-level params."""
 

@@ -199,7 +199,7 @@ async def test_ids_come_back_when_nothing_is_started(lab: Lab) -> None:
 
 async def test_a_thread_with_a_running_command_is_not_unloaded(lab: Lab) -> None:
     async with lab.serving("thread_idle_limit=0") as server:
-        async with connect(server) as talk:
+        async with connect(server, experimentalApi=True) as talk:
             thread_id, _, _ = await begun(lab, talk, "sleep 300")
         async with connect(server, experimentalApi=True) as other:
             idle = await other.start_thread(lab.workspace)

@@ -1,6 +1,41 @@
 // The messages of the protocol. Generated from codex_jupyter/protocol by `make docs`; do not edit.
 
+/** A login has ended; told to every connection. */
+export interface AccountLoginCompleted {
+  loginId?: string | null;
+  success: boolean;
+  error?: string | null;
+}
+
+export type AccountLoginCompletedNotification = AccountLoginCompleted;
+
+export type AccountLogoutParams = LogoutParams;
+
+export type AccountLogoutResponse = LogoutResult;
+
 export type AccountRateLimitsUpdatedNotification = RateLimitsUpdated;
+
+/** See whether there is a key for the configured provider; the key itself is never told. */
+export interface AccountReadParams {
+  /** Ignored: keys do not expire by themselves. */
+  refreshToken?: boolean;
+}
+
+/** The result of account/read. */
+export interface AccountReadResult {
+  /** `{"type": "apiKey"}` if there is a key. */
+  account?: Record<string, unknown> | null;
+  /** Whether the provider needs one. */
+  requiresOpenaiAuth: boolean;
+}
+
+/** There is a key now, or none any more; told to every connection. */
+export interface AccountUpdated {
+  authMode?: 'apikey' | null;
+  planType?: string | null;
+}
+
+export type AccountUpdatedNotification = AccountUpdated;
 
 /** Ours. Who an agent is, and what it used. */
 export interface AgentFacts {
@@ -73,6 +108,10 @@ export interface ByteRange {
   start: number;
   end: number;
 }
+
+export type CancelLoginAccountParams = LoginCancelParams;
+
+export type CancelLoginAccountResponse = LoginCancelResult;
 
 /** Who connects. */
 export interface ClientInfo {
@@ -227,6 +266,174 @@ export type ClientRequest = {
   params: TerminalsCleanParams;
 } | {
   id: RequestId;
+  method: 'config/read';
+  params: ConfigReadParams;
+} | {
+  id: RequestId;
+  method: 'config/value/write';
+  params: ConfigValueWriteParams;
+} | {
+  id: RequestId;
+  method: 'config/batchWrite';
+  params: ConfigBatchWriteParams;
+} | {
+  id: RequestId;
+  method: 'configRequirements/read';
+  params: ConfigRequirementsParams;
+} | {
+  id: RequestId;
+  method: 'modelProvider/list';
+  params: ModelProviderListParams;
+} | {
+  id: RequestId;
+  method: 'collaborationMode/list';
+  params: CollaborationModeListParams;
+} | {
+  id: RequestId;
+  method: 'experimentalFeature/list';
+  params: ExperimentalFeatureListParams;
+} | {
+  id: RequestId;
+  method: 'permissionProfile/list';
+  params: PermissionProfileListParams;
+} | {
+  id: RequestId;
+  method: 'skills/list';
+  params: SkillsListParams;
+} | {
+  id: RequestId;
+  method: 'hooks/list';
+  params: HooksListParams;
+} | {
+  id: RequestId;
+  method: 'mock/experimentalMethod';
+  params: MockExperimentalParams;
+} | {
+  id: RequestId;
+  method: 'command/exec';
+  params: CommandExecParams;
+} | {
+  id: RequestId;
+  method: 'command/exec/write';
+  params: CommandExecWriteParams;
+} | {
+  id: RequestId;
+  method: 'command/exec/terminate';
+  params: CommandExecTerminateParams;
+} | {
+  id: RequestId;
+  method: 'command/exec/resize';
+  params: CommandExecResizeParams;
+} | {
+  id: RequestId;
+  method: 'fs/readFile';
+  params: FsReadFileParams;
+} | {
+  id: RequestId;
+  method: 'fs/writeFile';
+  params: FsWriteFileParams;
+} | {
+  id: RequestId;
+  method: 'fs/createDirectory';
+  params: FsCreateDirectoryParams;
+} | {
+  id: RequestId;
+  method: 'fs/getMetadata';
+  params: FsGetMetadataParams;
+} | {
+  id: RequestId;
+  method: 'fs/readDirectory';
+  params: FsReadDirectoryParams;
+} | {
+  id: RequestId;
+  method: 'fs/remove';
+  params: FsRemoveParams;
+} | {
+  id: RequestId;
+  method: 'fs/copy';
+  params: FsCopyParams;
+} | {
+  id: RequestId;
+  method: 'fs/watch';
+  params: FsWatchParams;
+} | {
+  id: RequestId;
+  method: 'fs/unwatch';
+  params: FsUnwatchParams;
+} | {
+  id: RequestId;
+  method: 'thread/items/list';
+  params: ItemsListParams;
+} | {
+  id: RequestId;
+  method: 'thread/items/read';
+  params: ItemsReadParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/add';
+  params: QueueAddParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/list';
+  params: QueueListParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/update';
+  params: QueueUpdateParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/delete';
+  params: QueueDeleteParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/reorder';
+  params: QueueReorderParams;
+} | {
+  id: RequestId;
+  method: 'thread/queue/start';
+  params: QueueStartParams;
+} | {
+  id: RequestId;
+  method: 'thread/metadata/update';
+  params: ThreadMetadataParams;
+} | {
+  id: RequestId;
+  method: 'turn/settings/update';
+  params: TurnSettingsParams;
+} | {
+  id: RequestId;
+  method: 'account/read';
+  params: AccountReadParams;
+} | {
+  id: RequestId;
+  method: 'account/login/start';
+  params: LoginStartParams;
+} | {
+  id: RequestId;
+  method: 'account/login/cancel';
+  params: LoginCancelParams;
+} | {
+  id: RequestId;
+  method: 'account/logout';
+  params: LogoutParams;
+} | {
+  id: RequestId;
+  method: 'fuzzyFileSearch';
+  params: FileSearchParams;
+} | {
+  id: RequestId;
+  method: 'fuzzyFileSearch/sessionStart';
+  params: SearchSessionStartParams;
+} | {
+  id: RequestId;
+  method: 'fuzzyFileSearch/sessionUpdate';
+  params: SearchSessionUpdateParams;
+} | {
+  id: RequestId;
+  method: 'fuzzyFileSearch/sessionStop';
+  params: SearchSessionStopParams;
+} | {
+  id: RequestId;
   method: 'turn/start';
   params: TurnStartParams;
 } | {
@@ -275,6 +482,115 @@ export interface CollabAgentToolCallItem {
   agentsStates: Record<string, AgentState>;
   agents?: Array<AgentFacts>;
 }
+
+/** A mode, and what it sets. */
+export interface CollaborationMode {
+  name: string;
+  mode: 'plan' | 'default';
+  model?: string | null;
+  reasoning_effort?: string | null;
+}
+
+/** List the modes of working together. Experimental. */
+export type CollaborationModeListParams = {
+};
+
+export type CollaborationModeListResponse = CollaborationModeListResult;
+
+/** The result of collaborationMode/list. There is the default one; questions work in it. */
+export interface CollaborationModeListResult {
+  data: Array<CollaborationMode>;
+}
+
+/** Output of a command/exec of this connection, in order for each stream. */
+export interface CommandExecOutputDelta {
+  processId: string;
+  stream: 'stdout' | 'stderr';
+  /** At most 32 KiB of bytes. */
+  deltaBase64: string;
+  /** Whether what follows is dropped. */
+  capReached: boolean;
+}
+
+export type CommandExecOutputDeltaNotification = CommandExecOutputDelta;
+
+/** Run a command of the user's own, outside of any thread; nobody is asked. The answer comes when it has ended. It ends with the connection. Refused on connections that may not answer. */
+export interface CommandExecParams {
+  /** The program and its arguments; there is no shell unless it is one. */
+  command: Array<string>;
+  /** A name of the client's, for the other methods; needed for `tty` and the streams. */
+  processId?: string | null;
+  /** Whether it gets a terminal; implies both streams, and all output is `stdout`. */
+  tty?: boolean;
+  /** Of the terminal; default: 24 rows of 80. */
+  size?: TerminalSize | null;
+  /** Whether command/exec/write feeds it; otherwise it reads nothing. */
+  streamStdin?: boolean;
+  /** Whether output comes as `command/exec/outputDelta`, and not in the result. */
+  streamStdoutStderr?: boolean;
+  /** Default: the server's. */
+  cwd?: string | null;
+  /** Variables in addition to the server's; `null` takes one away. */
+  env?: Record<string, string | null> | null;
+  /** Default: 120000. */
+  timeoutMs?: number | null;
+  disableTimeout?: boolean;
+  /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
+  outputBytesCap?: number | null;
+  /** Means the most that `outputBytesCap` can be. */
+  disableOutputCap?: boolean;
+  /** Only `dangerFullAccess` and `externalSandbox`: nothing is sandboxed here. */
+  sandboxPolicy?: SandboxPolicy | null;
+  /** Refused: there are none. */
+  permissionProfile?: string | null;
+}
+
+/** Give a command's terminal another size. */
+export interface CommandExecResizeParams {
+  processId: string;
+  size: TerminalSize;
+}
+
+export type CommandExecResizeResponse = CommandExecResizeResult;
+
+/** The result of command/exec/resize. */
+export type CommandExecResizeResult = {
+};
+
+export type CommandExecResponse = CommandExecResult;
+
+/** The result of command/exec. The texts are empty if they were streamed. */
+export interface CommandExecResult {
+  /** 128 + N if signal N ended it. */
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** End a command: politely, then not; its command/exec is answered when it is gone. */
+export interface CommandExecTerminateParams {
+  processId: string;
+}
+
+export type CommandExecTerminateResponse = CommandExecTerminateResult;
+
+/** The result of command/exec/terminate. */
+export type CommandExecTerminateResult = {
+};
+
+/** Feed a command; answered when it has taken everything. */
+export interface CommandExecWriteParams {
+  processId: string;
+  deltaBase64?: string | null;
+  /** Whether it then reads the end of its input. */
+  closeStdin?: boolean;
+}
+
+export type CommandExecWriteResponse = CommandExecWriteResult;
+
+/** The result of command/exec/write. */
+export type CommandExecWriteResult = {
+};
 
 /** A command of the model's and what it printed. */
 export interface CommandExecutionItem {
@@ -327,7 +643,86 @@ export interface Commit {
   title?: string | null;
 }
 
+/** Change `config.toml`: all of the edits, in order, or none; comments stay. New threads, and loaded ones from their next opening on, follow it. Refused on connections that may not answer. */
+export interface ConfigBatchWriteParams {
+  edits: Array<ConfigEdit>;
+  /** If stated, it must be the user's `config.toml`. */
+  filePath?: string | null;
+  /** The version that was read; another one in the file is refused. */
+  expectedVersion?: string | null;
+  /** Ignored: it is always read again. */
+  reloadUserConfig?: boolean;
+}
+
+/** One change. */
+export interface ConfigEdit {
+  /** Dotted, such as `model_providers.mine.name`; parts are quoted as in TOML. */
+  keyPath: string;
+  /** `null` removes the key. */
+  value: unknown;
+  /** `upsert` keeps the members of a table that `value` does not state. */
+  mergeStrategy: 'replace' | 'upsert';
+}
+
+/** A place, and what it states. */
+export interface ConfigLayer {
+  /** `type` is `user` for the file, with its `file` and `profile`, or `sessionFlags` for options and variables of this process. */
+  name: Record<string, unknown>;
+  version: string;
+  config: Record<string, unknown>;
+}
+
+/** A place that states settings, and which state of it. */
+export interface ConfigLayerMetadata {
+  /** `type` is `user` for the file, with its `file` and `profile`, or `sessionFlags` for options and variables of this process. */
+  name: Record<string, unknown>;
+  version: string;
+}
+
 export type ConfigMcpServerReloadParams = McpReloadParams;
+
+/** See what is configured now, merged from all places; credentials are hidden. */
+export interface ConfigReadParams {
+  includeLayers?: boolean;
+  /** Ignored: folders have no configuration of their own here. */
+  cwd?: string | null;
+}
+
+export type ConfigReadResponse = ConfigReadResult;
+
+/** The result of config/read. Keys are those of `config.toml`. */
+export interface ConfigReadResult {
+  config: Record<string, unknown>;
+  /** For each value, by its dotted key, the place that decided. */
+  origins: Record<string, ConfigLayerMetadata>;
+  /** Highest rank first. */
+  layers?: Array<ConfigLayer> | null;
+}
+
+/** See what an administrator demands. `params` may be left out. */
+export type ConfigRequirementsParams = {
+};
+
+export type ConfigRequirementsReadParams = ConfigRequirementsParams;
+
+export type ConfigRequirementsReadResponse = ConfigRequirementsResult;
+
+/** The result of configRequirements/read: there are none here. */
+export interface ConfigRequirementsResult {
+  requirements?: Record<string, unknown> | null;
+}
+
+/** Change one key of `config.toml`; see config/batchWrite. */
+export interface ConfigValueWriteParams {
+  /** Dotted, such as `model_providers.mine.name`; parts are quoted as in TOML. */
+  keyPath: string;
+  /** `null` removes the key. */
+  value: unknown;
+  /** `upsert` keeps the members of a table that `value` does not state. */
+  mergeStrategy: 'replace' | 'upsert';
+  filePath?: string | null;
+  expectedVersion?: string | null;
+}
 
 /** A configuration file has something unusual. */
 export interface ConfigWarned {
@@ -338,6 +733,16 @@ export interface ConfigWarned {
 }
 
 export type ConfigWarningNotification = ConfigWarned;
+
+export type ConfigWriteResponse = ConfigWriteResult;
+
+/** The result of config/value/write and config/batchWrite. */
+export interface ConfigWriteResult {
+  status: 'ok' | 'okOverridden';
+  version: string;
+  filePath: string;
+  overriddenMetadata?: OverriddenMetadata | null;
+}
 
 /** The model's memory was replaced by a summary; the item `contextCompaction` tells it too. */
 export interface ContextCompacted {
@@ -526,6 +931,33 @@ export interface ExitedReviewModeItem {
   output?: ReviewResult | null;
 }
 
+/** A switch. */
+export interface ExperimentalFeature {
+  name: string;
+  stage: 'beta' | 'underDevelopment' | 'stable' | 'deprecated' | 'removed';
+  displayName?: string | null;
+  description?: string | null;
+  announcement?: string | null;
+  enabled: boolean;
+  defaultEnabled: boolean;
+}
+
+/** List what can be switched under `[features]`. */
+export interface ExperimentalFeatureListParams {
+  /** Index of the next one, as a decimal number. */
+  cursor?: string | null;
+  limit?: number | null;
+  threadId?: string | null;
+}
+
+export type ExperimentalFeatureListResponse = ExperimentalFeatureListResult;
+
+/** The result of experimentalFeature/list. */
+export interface ExperimentalFeatureListResult {
+  data: Array<ExperimentalFeature>;
+  nextCursor?: string | null;
+}
+
 /** A patch of the model's. */
 export interface FileChangeItem {
   id: string;
@@ -556,11 +988,233 @@ export interface FileChangeRequestApprovalParams {
 
 export type FileChangeRequestApprovalResponse = ApprovalAnswer;
 
+/** A file or folder that matches. */
+export interface FileMatch {
+  root: string;
+  /** Relative to the root. */
+  path: string;
+  match_type: 'file' | 'directory';
+  file_name: string;
+  score: number;
+  /** Characters of `path` that match. */
+  indices?: Array<number> | null;
+}
+
+/** Find files and folders whose paths have the characters of each word in order. What git ignores is left out where git can list a root, else what is hidden. */
+export interface FileSearchParams {
+  /** At most 500 characters. */
+  query: string;
+  /** Absolute folders, at most 32; 100000 files and folders of each are looked at. */
+  roots: Array<string>;
+  /** A later search with the same one ends this one, which then has no matches. */
+  cancellationToken?: string | null;
+}
+
+/** The result of fuzzyFileSearch: the best 50, best first. */
+export interface FileSearchResult {
+  files: Array<FileMatch>;
+}
+
 /** One file of a patch. `diff` is the whole text for add and delete, hunks for update. */
 export interface FileUpdateChange {
   path: string;
   kind: PatchKind;
   diff: string;
+}
+
+/** Something changed at a path that this connection watches. */
+export interface FsChanged {
+  watchId: string;
+  /** What came, went or was written, sorted. */
+  changedPaths: Array<string>;
+}
+
+export type FsChangedNotification = FsChanged;
+
+/** Copy a file, or a folder with at most 50000 entries, in place of what is there. If it fails half-way, or its connection ends, what was copied stays. */
+export interface FsCopyParams {
+  sourcePath: string;
+  destinationPath: string;
+  /** Whether the source may be a folder. */
+  recursive?: boolean;
+}
+
+export type FsCopyResponse = FsCopyResult;
+
+/** The result of fs/copy. */
+export type FsCopyResult = {
+};
+
+/** Create a folder. */
+export interface FsCreateDirectoryParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+  /** Create those above it too, and be content if it exists; default: true. */
+  recursive?: boolean | null;
+}
+
+export type FsCreateDirectoryResponse = FsCreateDirectoryResult;
+
+/** The result of fs/createDirectory. */
+export type FsCreateDirectoryResult = {
+};
+
+/** One entry; a link counts as what it leads to beneath a workspace. */
+export interface FsDirectoryEntry {
+  fileName: string;
+  isDirectory: boolean;
+  isFile: boolean;
+}
+
+/** Look at a path. */
+export interface FsGetMetadataParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+}
+
+export type FsGetMetadataResponse = FsGetMetadataResult;
+
+/** The result of fs/getMetadata; of a link, what it leads to beneath a workspace. */
+export interface FsGetMetadataResult {
+  isDirectory: boolean;
+  isFile: boolean;
+  isSymlink: boolean;
+  /** 0 where it is not known. */
+  createdAtMs: number;
+  modifiedAtMs: number;
+}
+
+/** List a folder of at most 10000 entries. */
+export interface FsReadDirectoryParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+}
+
+export type FsReadDirectoryResponse = FsReadDirectoryResult;
+
+/** The result of fs/readDirectory, by name. */
+export interface FsReadDirectoryResult {
+  entries: Array<FsDirectoryEntry>;
+}
+
+/** Read a file of at most 8 MiB. */
+export interface FsReadFileParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+}
+
+export type FsReadFileResponse = FsReadFileResult;
+
+/** The result of fs/readFile. */
+export interface FsReadFileResult {
+  dataBase64: string;
+}
+
+/** Remove a file, a link or a folder, but no workspace. */
+export interface FsRemoveParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+  /** Whether a folder may hold something; default: true. */
+  recursive?: boolean | null;
+  /** Whether it is fine if there is nothing; default: true. */
+  force?: boolean | null;
+}
+
+export type FsRemoveResponse = FsRemoveResult;
+
+/** The result of fs/remove. */
+export type FsRemoveResult = {
+};
+
+/** Hear of it no more. An unknown name is fine. */
+export interface FsUnwatchParams {
+  watchId: string;
+}
+
+export type FsUnwatchResponse = FsUnwatchResult;
+
+/** The result of fs/unwatch. */
+export type FsUnwatchResult = {
+};
+
+/** Hear of changes to a file, or to the direct entries of a folder, as `fs/changed`. It ends with the connection, which may have 64 of them. */
+export interface FsWatchParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+  /** A name of the client's. */
+  watchId: string;
+}
+
+export type FsWatchResponse = FsWatchResult;
+
+/** The result of fs/watch: the path without links. */
+export interface FsWatchResult {
+  path: string;
+}
+
+/** Write a file, whole: its readers see the old one or the new one. Refused, as is all that changes files, on connections that may not answer. */
+export interface FsWriteFileParams {
+  /** Absolute, and beneath the folder of a loaded thread or the server's own; links may not lead out. */
+  path: string;
+  dataBase64: string;
+}
+
+export type FsWriteFileResponse = FsWriteFileResult;
+
+/** The result of fs/writeFile. */
+export type FsWriteFileResult = {
+};
+
+export type FuzzyFileSearchParams = FileSearchParams;
+
+export type FuzzyFileSearchResponse = FileSearchResult;
+
+export type FuzzyFileSearchSessionCompletedNotification = SearchCompleted;
+
+export type FuzzyFileSearchSessionStartParams = SearchSessionStartParams;
+
+export type FuzzyFileSearchSessionStartResponse = SearchSessionStartResult;
+
+export type FuzzyFileSearchSessionStopParams = SearchSessionStopParams;
+
+export type FuzzyFileSearchSessionStopResponse = SearchSessionStopResult;
+
+export type FuzzyFileSearchSessionUpdateParams = SearchSessionUpdateParams;
+
+export type FuzzyFileSearchSessionUpdateResponse = SearchSessionUpdateResult;
+
+export type FuzzyFileSearchSessionUpdatedNotification = SearchUpdated;
+
+export type GetAccountParams = AccountReadParams;
+
+export type GetAccountResponse = AccountReadResult;
+
+/** What changes; absent members stay, and `null` is none. */
+export interface GitInfoChange {
+  sha?: string | null;
+  branch?: string | null;
+  originUrl?: string | null;
+}
+
+/** The hooks of one working directory: there are none here. */
+export interface HooksListEntry {
+  cwd: string;
+  hooks: Array<Record<string, unknown>>;
+  warnings: Array<string>;
+  errors: Array<SkillError>;
+}
+
+/** List the hooks of working directories; default: the server's. At most 32. */
+export interface HooksListParams {
+  cwds?: Array<string> | null;
+  threadId?: string | null;
+}
+
+export type HooksListResponse = HooksListResult;
+
+/** The result of hooks/list. */
+export interface HooksListResult {
+  data: Array<HooksListEntry>;
 }
 
 /** An image by address; a `data:` URL carries the bytes themselves. */
@@ -613,6 +1267,16 @@ export interface ItemDelta {
   contentIndex?: number | null;
 }
 
+/** An item, and where and when it was. */
+export interface ItemEntry {
+  turnId: string;
+  item: ThreadItem;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  /** Whether its output was left out. */
+  outputDeferred?: boolean;
+}
+
 /** An item has begun; its deltas follow. */
 export interface ItemStarted {
   threadId: string;
@@ -623,6 +1287,46 @@ export interface ItemStarted {
 
 export type ItemStartedNotification = ItemStarted;
 
+/** The item that a page begins after. */
+export interface ItemsAnchor {
+  type: 'item';
+  itemId: string;
+}
+
+/** Page through the items of a thread, loaded or stored, or of one of its turns. */
+export interface ItemsListParams {
+  threadId: string;
+  turnId?: string | null;
+  cursor?: string | ItemsAnchor | null;
+  /** Items on a page, 1 to 100; default 25. A page also ends at 4 MiB. */
+  limit?: number | null;
+  /** Oldest first by default. */
+  sortDirection?: 'asc' | 'desc' | null;
+  deferOutput?: OutputDeferral | null;
+}
+
+/** The result of thread/items/list. */
+export interface ItemsListResult {
+  data: Array<ItemEntry>;
+  /** Goes on in the same direction; absent on the last page. */
+  nextCursor?: string | null;
+  /** Goes back, asked for with the other direction; absent on an empty page. */
+  backwardsCursor?: string | null;
+}
+
+/** Read items of one turn by their ids, whole. */
+export interface ItemsReadParams {
+  threadId: string;
+  turnId: string;
+  /** At most 100. Those that the turn does not have are left out. */
+  itemIds: Array<string>;
+}
+
+/** The result of thread/items/read, in the order asked for. */
+export interface ItemsReadResult {
+  data: Array<ItemEntry>;
+}
+
 export type ListMcpServerStatusParams = McpStatusListParams;
 
 export type ListMcpServerStatusResponse = McpStatusListResult;
@@ -632,6 +1336,40 @@ export interface LocalImageInput {
   type: 'localImage';
   path: string;
 }
+
+export type LoginAccountParams = LoginStartParams;
+
+export type LoginAccountResponse = LoginStartResult;
+
+/** Give up a login that waits for somebody. None does here. */
+export interface LoginCancelParams {
+  loginId: string;
+}
+
+/** The result of account/login/cancel. */
+export interface LoginCancelResult {
+  status: 'canceled' | 'notFound';
+}
+
+/** Keep a key for the configured provider, or for OpenAI if that one needs none. It is kept in the system's keyring, else in a file for the user alone; a variable that holds a key outranks it. Refused on connections that may not answer. */
+export interface LoginStartParams {
+  /** The other ways to sign in are not offered. */
+  type: 'apiKey';
+  apiKey: string;
+}
+
+/** The result of account/login/start; `account/login/completed` follows at once. */
+export interface LoginStartResult {
+  type: 'apiKey';
+}
+
+/** Forget the key that was kept. `params` may be left out. */
+export type LogoutParams = {
+};
+
+/** The result of account/logout. A key in a variable stays where it is. */
+export type LogoutResult = {
+};
 
 /** A tool of an MCP server says how far it is. */
 export interface McpProgress {
@@ -699,6 +1437,20 @@ export interface MentionInput {
   path: string;
 }
 
+export type MockExperimentalMethodParams = MockExperimentalParams;
+
+export type MockExperimentalMethodResponse = MockExperimentalResult;
+
+/** Echo a text. Experimental: it tells whether this connection may use what is. */
+export interface MockExperimentalParams {
+  value?: string | null;
+}
+
+/** The result of mock/experimentalMethod. */
+export interface MockExperimentalResult {
+  echoed?: string | null;
+}
+
 /** A model that can be asked for. */
 export interface Model {
   id: string;
@@ -730,6 +1482,31 @@ export type ModelListResponse = ModelListResult;
 export interface ModelListResult {
   data: Array<Model>;
   nextCursor?: string | null;
+}
+
+/** List the model providers, built-in and configured. */
+export type ModelProviderListParams = {
+};
+
+export type ModelProviderListResponse = ModelProviderListResult;
+
+/** The result of modelProvider/list. */
+export interface ModelProviderListResult {
+  data: Array<ModelProviderSummary>;
+  defaultProviderId: string;
+  /** Whether this connection may write `config.toml`. */
+  canChangeDefault: boolean;
+}
+
+/** A provider; its address is without credentials. */
+export interface ModelProviderSummary {
+  id: string;
+  name: string;
+  baseUrl?: string | null;
+  /** Whether it comes from the user's `config.toml`, which this connection may write. */
+  canEdit: boolean;
+  /** `type` is `openai` or `customGateway`; the latter with `auth`. */
+  settings: Record<string, unknown>;
 }
 
 /** The provider answers with another model than the one that was asked. */
@@ -795,7 +1572,7 @@ export interface Occurrence {
   snippetMatchRange: Record<string, number>;
 }
 
-/** A thread was closed, archived, unarchived or deleted, or has to be read anew. The first four are told to every connection, `thread/reverted` to its subscribers. */
+/** A thread was closed, archived, unarchived or deleted, or something of it has to be read anew. The first four are told to every connection, `thread/reverted` and `thread/queue/changed` to its subscribers. */
 export interface OfThread {
   threadId: string;
 }
@@ -810,10 +1587,38 @@ export interface OpenRequest {
   title: string;
 }
 
+/** Which outputs to leave out; thread/items/read has them. */
+export interface OutputDeferral {
+  commandExecution?: boolean;
+  mcpToolCall?: boolean;
+}
+
+/** What counts instead of what was written. */
+export interface OverriddenMetadata {
+  message: string;
+  overridingLayer: ConfigLayerMetadata;
+  effectiveValue?: unknown;
+}
+
 /** What happens to one file. */
 export interface PatchKind {
   type: 'add' | 'delete' | 'update';
   movePath?: string | null;
+}
+
+/** List the named permission profiles. */
+export interface PermissionProfileListParams {
+  cursor?: string | null;
+  limit?: number | null;
+  cwd?: string | null;
+}
+
+export type PermissionProfileListResponse = PermissionProfileListResult;
+
+/** The result of permissionProfile/list: there are none here. */
+export interface PermissionProfileListResult {
+  data: Array<Record<string, unknown>>;
+  nextCursor?: string | null;
 }
 
 /** One step of the model's plan. */
@@ -833,6 +1638,84 @@ export interface PlanUpdated {
 /** The chosen labels and typed texts of one question. */
 export interface QuestionAnswers {
   answers?: Array<string>;
+}
+
+/** Let a message become a turn as soon as the thread, which must be loaded, is at rest. A turn that completes starts the next one; after one that failed or was stopped the others wait for thread/queue/start. The queue ends with the loading of the thread. */
+export interface QueueAddParams {
+  threadId: string;
+  input: Array<UserInput>;
+  clientUserMessageId: string;
+  /** Kept and shown, and not used. */
+  responsesapiClientMetadata?: Record<string, unknown> | null;
+}
+
+/** Take a message back. */
+export interface QueueDeleteParams {
+  threadId: string;
+  queuedSubmissionId: string;
+}
+
+/** The result of thread/queue/delete. */
+export interface QueueDeleteResult {
+  /** Whether it waited. */
+  deleted: boolean;
+}
+
+/** List the messages that wait. */
+export interface QueueListParams {
+  threadId: string;
+  /** Index of the next one, as a decimal number. */
+  cursor?: string | null;
+  limit?: number | null;
+}
+
+/** The result of thread/queue/list, next first. */
+export interface QueueListResult {
+  data: Array<QueuedSubmission>;
+  nextCursor?: string | null;
+}
+
+/** Put the messages into another order. */
+export interface QueueReorderParams {
+  threadId: string;
+  /** Each that waits, once. */
+  queuedSubmissionIds: Array<string>;
+}
+
+/** The result of thread/queue/reorder. */
+export type QueueReorderResult = {
+};
+
+/** Let a message that waits begin now, or join the turn that runs; the next one by default. */
+export interface QueueStartParams {
+  threadId: string;
+  queuedSubmissionId?: string | null;
+}
+
+/** The result of thread/queue/start: the turn that carries it. */
+export interface QueueStartResult {
+  turn: Turn;
+}
+
+/** Say something else in a message that waits. */
+export interface QueueUpdateParams {
+  threadId: string;
+  queuedSubmissionId: string;
+  input: Array<UserInput>;
+  responsesapiClientMetadata?: Record<string, unknown> | null;
+}
+
+/** The result of thread/queue/add and thread/queue/update. */
+export interface QueuedResult {
+  queuedSubmission: QueuedSubmission;
+}
+
+/** A message that waits. */
+export interface QueuedSubmission {
+  id: string;
+  input: Array<UserInput>;
+  clientUserMessageId: string;
+  responsesapiClientMetadata?: Record<string, unknown> | null;
 }
 
 /** How much of the provider's limits this key has used. */
@@ -939,6 +1822,11 @@ export interface SandboxPolicy {
   excludeSlashTmp?: boolean | null;
 }
 
+/** That search is over; the session goes on. */
+export interface SearchCompleted {
+  sessionId: string;
+}
+
 /** Find the places in one thread where a term occurs. */
 export interface SearchOccurrencesParams {
   threadId: string;
@@ -951,6 +1839,43 @@ export interface SearchOccurrencesParams {
 export interface SearchOccurrencesResult {
   data: Array<Occurrence>;
   nextCursor?: string | null;
+}
+
+/** Begin to search while somebody types. Experimental. It belongs to this connection and takes the place of one of the same name; a connection may have 16. */
+export interface SearchSessionStartParams {
+  sessionId: string;
+  roots: Array<string>;
+}
+
+/** The result of fuzzyFileSearch/sessionStart; the roots are listed meanwhile. */
+export type SearchSessionStartResult = {
+};
+
+/** End a session. Experimental. */
+export interface SearchSessionStopParams {
+  sessionId: string;
+}
+
+/** The result of fuzzyFileSearch/sessionStop. */
+export type SearchSessionStopResult = {
+};
+
+/** Search for what is typed now, and no longer for what was. Experimental. */
+export interface SearchSessionUpdateParams {
+  sessionId: string;
+  query: string;
+}
+
+/** The result of fuzzyFileSearch/sessionUpdate; matches come as a notification. */
+export type SearchSessionUpdateResult = {
+};
+
+/** What the newest query of a search session of this connection finds. */
+export interface SearchUpdated {
+  sessionId: string;
+  query: string;
+  /** The best 50, best first. */
+  files: Array<FileMatch>;
 }
 
 export type ServerNotification = {
@@ -979,6 +1904,9 @@ export type ServerNotification = {
   params: OfThread;
 } | {
   method: 'thread/reverted';
+  params: OfThread;
+} | {
+  method: 'thread/queue/changed';
   params: OfThread;
 } | {
   method: 'thread/name/updated';
@@ -1041,6 +1969,24 @@ export type ServerNotification = {
   method: 'turn/ops';
   params: TurnOps;
 } | {
+  method: 'command/exec/outputDelta';
+  params: CommandExecOutputDelta;
+} | {
+  method: 'fs/changed';
+  params: FsChanged;
+} | {
+  method: 'fuzzyFileSearch/sessionUpdated';
+  params: SearchUpdated;
+} | {
+  method: 'fuzzyFileSearch/sessionCompleted';
+  params: SearchCompleted;
+} | {
+  method: 'account/updated';
+  params: AccountUpdated;
+} | {
+  method: 'account/login/completed';
+  params: AccountLoginCompleted;
+} | {
   method: 'error';
   params: ErrorNotice;
 } | {
@@ -1101,11 +2047,50 @@ export type ServerRequestOpenedNotification = RequestOpened;
 
 export type ServerRequestResolvedNotification = RequestResolved;
 
+/** A skill, by its file's front matter. */
+export interface Skill {
+  name: string;
+  description: string;
+  shortDescription?: string | null;
+  path: string;
+  /** Where it was found: the home folder or the working directory. */
+  scope: 'user' | 'repo';
+  enabled?: boolean;
+}
+
+/** A file that is no skill, and why. */
+export interface SkillError {
+  path: string;
+  message: string;
+}
+
 /** A skill named by the user. */
 export interface SkillInput {
   type: 'skill';
   name: string;
   path: string;
+}
+
+/** The skills that count in one working directory. */
+export interface SkillsListEntry {
+  cwd: string;
+  skills: Array<Skill>;
+  errors: Array<SkillError>;
+}
+
+/** List the skills: files `SKILL.md` below the home folder and below working directories. */
+export interface SkillsListParams {
+  /** Working directories to look in; default: the server's. At most 32. */
+  cwds?: Array<string> | null;
+  /** Ignored: files are always read. */
+  forceReload?: boolean;
+}
+
+export type SkillsListResponse = SkillsListResult;
+
+/** The result of skills/list. */
+export interface SkillsListResult {
+  data: Array<SkillsListEntry>;
 }
 
 /** Where a task is done. */
@@ -1134,6 +2119,12 @@ export interface TerminalInteraction {
 }
 
 export type TerminalInteractionNotification = TerminalInteraction;
+
+/** A terminal's size, in characters, each 1 to 65535. */
+export interface TerminalSize {
+  rows: number;
+  cols: number;
+}
 
 /** End all of them. */
 export interface TerminalsCleanParams {
@@ -1294,6 +2285,14 @@ export interface ThreadInjectParams {
 
 export type ThreadItem = UserMessageItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
 
+export type ThreadItemsListParams = ItemsListParams;
+
+export type ThreadItemsListResponse = ItemsListResult;
+
+export type ThreadItemsReadParams = ItemsReadParams;
+
+export type ThreadItemsReadResponse = ItemsReadResult;
+
 /** List stored threads, newest first. */
 export interface ThreadListParams {
   cursor?: string | null;
@@ -1337,6 +2336,21 @@ export interface ThreadLoadedListResult {
   nextCursor?: string | null;
 }
 
+/** Note which repository a thread, loaded or stored, works in. */
+export interface ThreadMetadataParams {
+  threadId: string;
+  gitInfo?: GitInfoChange | null;
+}
+
+/** The result of thread/metadata/update. */
+export interface ThreadMetadataResult {
+  thread: Thread;
+}
+
+export type ThreadMetadataUpdateParams = ThreadMetadataParams;
+
+export type ThreadMetadataUpdateResponse = ThreadMetadataResult;
+
 /** Name a thread, loaded or stored. */
 export interface ThreadNameParams {
   threadId: string;
@@ -1372,6 +2386,32 @@ export interface ThreadOpened {
   /** Ours. Whether the events after those that were asked for follow, instead of the turns. */
   replayed?: boolean;
 }
+
+export type ThreadQueueAddParams = QueueAddParams;
+
+export type ThreadQueueAddResponse = QueuedResult;
+
+export type ThreadQueueChangedNotification = OfThread;
+
+export type ThreadQueueDeleteParams = QueueDeleteParams;
+
+export type ThreadQueueDeleteResponse = QueueDeleteResult;
+
+export type ThreadQueueListParams = QueueListParams;
+
+export type ThreadQueueListResponse = QueueListResult;
+
+export type ThreadQueueReorderParams = QueueReorderParams;
+
+export type ThreadQueueReorderResponse = QueueReorderResult;
+
+export type ThreadQueueStartParams = QueueStartParams;
+
+export type ThreadQueueStartResponse = QueueStartResult;
+
+export type ThreadQueueUpdateParams = QueueUpdateParams;
+
+export type ThreadQueueUpdateResponse = QueuedResult;
 
 /** Look at a thread without loading it. */
 export interface ThreadReadParams {
@@ -1692,6 +2732,26 @@ export interface TurnOutputResult {
 
 export type TurnPlanUpdatedNotification = PlanUpdated;
 
+/** Change what the running turn asks the model with, from its next request on. The thread's settings stay. */
+export interface TurnSettingsParams {
+  threadId: string;
+  turnId: string;
+  model?: string | null;
+  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | null;
+}
+
+/** The result of turn/settings/update. */
+export interface TurnSettingsResult {
+  /** The latter: that turn does not run, or is on its way out. */
+  status: 'applied' | 'targetUnavailable';
+}
+
+export type TurnSettingsUpdateParams = TurnSettingsParams;
+
+export type TurnSettingsUpdateResponse = TurnSettingsResult;
+
 /** Ours. For pages: what a turn looks like now, once. */
 export interface TurnSnapshotParams {
   threadId: string;
@@ -1907,6 +2967,48 @@ export interface ClientRequests {
   'thread/backgroundTerminals/list': { params: ThreadBackgroundTerminalsListParams; result: ThreadBackgroundTerminalsListResponse };
   'thread/backgroundTerminals/terminate': { params: ThreadBackgroundTerminalsTerminateParams; result: ThreadBackgroundTerminalsTerminateResponse };
   'thread/backgroundTerminals/clean': { params: ThreadBackgroundTerminalsCleanParams; result: ThreadBackgroundTerminalsCleanResponse };
+  'config/read': { params: ConfigReadParams; result: ConfigReadResponse };
+  'config/value/write': { params: ConfigValueWriteParams; result: ConfigWriteResponse };
+  'config/batchWrite': { params: ConfigBatchWriteParams; result: ConfigWriteResponse };
+  'configRequirements/read': { params: ConfigRequirementsReadParams; result: ConfigRequirementsReadResponse };
+  'modelProvider/list': { params: ModelProviderListParams; result: ModelProviderListResponse };
+  'collaborationMode/list': { params: CollaborationModeListParams; result: CollaborationModeListResponse };
+  'experimentalFeature/list': { params: ExperimentalFeatureListParams; result: ExperimentalFeatureListResponse };
+  'permissionProfile/list': { params: PermissionProfileListParams; result: PermissionProfileListResponse };
+  'skills/list': { params: SkillsListParams; result: SkillsListResponse };
+  'hooks/list': { params: HooksListParams; result: HooksListResponse };
+  'mock/experimentalMethod': { params: MockExperimentalMethodParams; result: MockExperimentalMethodResponse };
+  'command/exec': { params: CommandExecParams; result: CommandExecResponse };
+  'command/exec/write': { params: CommandExecWriteParams; result: CommandExecWriteResponse };
+  'command/exec/terminate': { params: CommandExecTerminateParams; result: CommandExecTerminateResponse };
+  'command/exec/resize': { params: CommandExecResizeParams; result: CommandExecResizeResponse };
+  'fs/readFile': { params: FsReadFileParams; result: FsReadFileResponse };
+  'fs/writeFile': { params: FsWriteFileParams; result: FsWriteFileResponse };
+  'fs/createDirectory': { params: FsCreateDirectoryParams; result: FsCreateDirectoryResponse };
+  'fs/getMetadata': { params: FsGetMetadataParams; result: FsGetMetadataResponse };
+  'fs/readDirectory': { params: FsReadDirectoryParams; result: FsReadDirectoryResponse };
+  'fs/remove': { params: FsRemoveParams; result: FsRemoveResponse };
+  'fs/copy': { params: FsCopyParams; result: FsCopyResponse };
+  'fs/watch': { params: FsWatchParams; result: FsWatchResponse };
+  'fs/unwatch': { params: FsUnwatchParams; result: FsUnwatchResponse };
+  'thread/items/list': { params: ThreadItemsListParams; result: ThreadItemsListResponse };
+  'thread/items/read': { params: ThreadItemsReadParams; result: ThreadItemsReadResponse };
+  'thread/queue/add': { params: ThreadQueueAddParams; result: ThreadQueueAddResponse };
+  'thread/queue/list': { params: ThreadQueueListParams; result: ThreadQueueListResponse };
+  'thread/queue/update': { params: ThreadQueueUpdateParams; result: ThreadQueueUpdateResponse };
+  'thread/queue/delete': { params: ThreadQueueDeleteParams; result: ThreadQueueDeleteResponse };
+  'thread/queue/reorder': { params: ThreadQueueReorderParams; result: ThreadQueueReorderResponse };
+  'thread/queue/start': { params: ThreadQueueStartParams; result: ThreadQueueStartResponse };
+  'thread/metadata/update': { params: ThreadMetadataUpdateParams; result: ThreadMetadataUpdateResponse };
+  'turn/settings/update': { params: TurnSettingsUpdateParams; result: TurnSettingsUpdateResponse };
+  'account/read': { params: GetAccountParams; result: GetAccountResponse };
+  'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
+  'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
+  'account/logout': { params: AccountLogoutParams; result: AccountLogoutResponse };
+  'fuzzyFileSearch': { params: FuzzyFileSearchParams; result: FuzzyFileSearchResponse };
+  'fuzzyFileSearch/sessionStart': { params: FuzzyFileSearchSessionStartParams; result: FuzzyFileSearchSessionStartResponse };
+  'fuzzyFileSearch/sessionUpdate': { params: FuzzyFileSearchSessionUpdateParams; result: FuzzyFileSearchSessionUpdateResponse };
+  'fuzzyFileSearch/sessionStop': { params: FuzzyFileSearchSessionStopParams; result: FuzzyFileSearchSessionStopResponse };
   'turn/start': { params: TurnStartParams; result: TurnStartResponse };
   'turn/steer': { params: TurnSteerParams; result: TurnSteerResponse };
   'turn/interrupt': { params: TurnInterruptParams; result: TurnInterruptResponse };
@@ -1934,6 +3036,7 @@ export interface ServerNotifications {
   'thread/unarchived': ThreadUnarchivedNotification;
   'thread/deleted': ThreadDeletedNotification;
   'thread/reverted': ThreadRevertedNotification;
+  'thread/queue/changed': ThreadQueueChangedNotification;
   'thread/name/updated': ThreadNameUpdatedNotification;
   'thread/settings/updated': ThreadSettingsUpdatedNotification;
   'thread/compacted': ContextCompactedNotification;
@@ -1954,6 +3057,12 @@ export interface ServerNotifications {
   'serverRequest/opened': ServerRequestOpenedNotification;
   'serverRequest/resolved': ServerRequestResolvedNotification;
   'turn/ops': TurnOpsNotification;
+  'command/exec/outputDelta': CommandExecOutputDeltaNotification;
+  'fs/changed': FsChangedNotification;
+  'fuzzyFileSearch/sessionUpdated': FuzzyFileSearchSessionUpdatedNotification;
+  'fuzzyFileSearch/sessionCompleted': FuzzyFileSearchSessionCompletedNotification;
+  'account/updated': AccountUpdatedNotification;
+  'account/login/completed': AccountLoginCompletedNotification;
   'error': ErrorNotification;
   'warning': WarningNotification;
   'configWarning': ConfigWarningNotification;
