@@ -19,7 +19,7 @@ from codex_jupyter.notebook.cluster_items import (
     left_over,
     problem_text,
 )
-from codex_jupyter.notebook.remote_task import RemoteTask
+from codex_jupyter.notebook.remote_task import FETCH_LIMIT, STOP_LIMIT, RemoteTask
 from codex_jupyter.notebook.remote_worker import run_task
 
 __all__ = ["ClusterMap"]
@@ -30,12 +30,6 @@ Notify = Callable[[str, Json], None]
 
 RETRIES: Final = 2
 """Times a task is done again whose worker left; lost workers count by Dask's own limit."""
-
-STOP_LIMIT: Final = 2.0
-"""Seconds a worker gets to end a turn that was stopped, before the kernel goes on without it."""
-
-FETCH_LIMIT: Final = 10.0
-"""Seconds one try to fetch a result takes; one that was lost with its worker is made anew."""
 
 MARK_LIFE: Final = 30.0
 """Seconds the scheduler remembers a stop after the map's end: a task that was not heard of may be

@@ -10,12 +10,30 @@ from codex_jupyter.settings import Settings
 from codex_jupyter.settings.agents import AgentRole
 from codex_jupyter.tools.policy import Policy
 
-__all__ = ["Attempt", "RemoteTask", "attempt_id", "choose_attempt", "thread_params"]
+__all__ = [
+    "FETCH_LIMIT",
+    "IDLE_LIMIT",
+    "STOP_LIMIT",
+    "Attempt",
+    "RemoteTask",
+    "attempt_id",
+    "choose_attempt",
+    "thread_params",
+]
 
 Json = dict[str, Any]
 
 MAX_ATTEMPTS: Final = 1_000
 """Attempts of one task; each is one hash to look for."""
+
+STOP_LIMIT: Final = 2.0
+"""Seconds a worker gets to end a turn that was stopped, before the kernel goes on without it."""
+
+FETCH_LIMIT: Final = 10.0
+"""Seconds one try to fetch a result takes; one that was lost with its worker is made anew."""
+
+IDLE_LIMIT: Final = 5.0
+"""Seconds after which a worker unloads a thread whose task has ended, for others to have it."""
 
 _MODES: Final = ("read-only", "workspace-write", "danger-full-access")
 

@@ -17,7 +17,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from codex_jupyter.client.aio import CodexClient
 from codex_jupyter.embedding import CoreThread, open_in_process
 from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
-from codex_jupyter.notebook.remote_task import RemoteTask, thread_params
+from codex_jupyter.notebook.remote_task import IDLE_LIMIT, RemoteTask, thread_params
 from codex_jupyter.notebook.remote_turn import RemoteTurn
 from codex_jupyter.protocol.jsonrpc import METHOD_NOT_FOUND
 from codex_jupyter.settings import Settings
@@ -29,9 +29,6 @@ Json = dict[str, Any]
 STOP_GAP: Final = 0.5
 """Seconds between two questions to the scheduler whether a task shall stop; a wait there would
 outlive its worker."""
-
-IDLE_LIMIT: Final = 5.0
-"""Seconds after which a thread is unloaded whose task has ended, so that others may have it."""
 
 
 async def run_task(remote: RemoteTask) -> Json:

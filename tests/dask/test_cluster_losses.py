@@ -4,19 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
 
-import dask
-
 from codex_jupyter import delegate_map, thread
 from codex_jupyter.errors import UsageError
 from tests.dask.conftest import LIMIT, Model, start_cluster
 from tests.dask.test_cluster_map import ended, shown, worker_pids
+from tests.docs.documents import blocks, read
 from tests.fake_answers import say
+
+dask = pytest.importorskip("dask")
 
 
 def test_dask_gives_up_and_the_result_says_so(for_workers: None, model: Model) -> None:
@@ -123,3 +125,20 @@ def test_a_kernel_that_exits_stops_its_maps(
     # A turn that still ran would be attached to, and hang.
     again = delegate_map(["left"], client=client, ids=[told.decode().strip()])
     assert ended(again)[0].text == "free"
+
+
+def test_the_code_of_the_guide_runs(tmp_path: Path) -> None:
+    (block,) = blocks(read(Path("docs/guide.md")), "py")
+    lines = [*block.text.splitlines(), "client.close()", "cluster.close()"]
+    script = tmp_path / "guide.py"
+    script.write_text("\n    ".join(["if __name__ == '__main__':", *lines]))
+    environment = os.environ | {
+        "CODEX_JUPYTER_HOME": str(tmp_path),
+        "CODEX_JUPYTER_MODEL_PROVIDER": "offline",
+        "CODEX_JUPYTER_OFFLINE_PACE": "0",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    run = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, timeout=90
+    )
+    assert run.stdout.count("completed") == 2, run.stdout + run.stderr

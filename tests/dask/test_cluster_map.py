@@ -1,4 +1,4 @@
-"""Maps on a real Dask cluster: order, limits, lost workers, stops, policies, what the view shows."""
+"""Maps on a real Dask cluster: order, limits, lost workers, stops, policies, the view."""
 
 import os
 import signal
