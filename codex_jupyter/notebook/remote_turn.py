@@ -90,6 +90,11 @@ class RemoteTurn:
         self._begun = anyio.Event()
         self._problem: str | None = None
 
+    @property
+    def thread_id(self) -> str:
+        """Of its thread."""
+        return self._remote.thread_id
+
     def stop(self) -> None:
         """Stop it, whether it has begun or not; a second call does nothing."""
         self._stopped.set()
@@ -123,7 +128,6 @@ class RemoteTurn:
         if problem is not None or self._problem is not None:
             self._end("failed", self._problem or str(problem))
         self._flush()
-        await self._leave(client)
         return self._state.snapshot(max_bytes=RESULT_BYTES)
 
     async def _work(self, client: "CodexClient") -> None:
@@ -280,13 +284,6 @@ class RemoteTurn:
             await client.call("turn/interrupt", ids)
         except RemoteError:
             return  # it has ended by itself
-
-    async def _leave(self, client: "CodexClient") -> None:
-        """Hear no more of the thread, so that it is unloaded and others may have it."""
-        try:
-            await client.call("thread/unsubscribe", {"threadId": self._remote.thread_id})
-        except CodexError:
-            return  # the core is gone, and the thread with it
 
     def _end(self, status: str, problem: str | None) -> None:
         """End a turn that nobody else ends."""

@@ -141,6 +141,9 @@ class _WorkerCore:
             return await turn.run(client)
         finally:
             self._turns.remove(turn)
+            if not any(other.thread_id == turn.thread_id for other in self._turns):
+                with suppress(CodexError):  # the core is gone, and the thread with it
+                    await client.call("thread/unsubscribe", {"threadId": turn.thread_id})
 
     @asynccontextmanager
     async def _connect(self) -> AsyncGenerator[CodexClient]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra `dask`"
 
 from codex_jupyter import delegate_map, thread
 from codex_jupyter.errors import UsageError
+from codex_jupyter.notebook.runtime import get_runtime
 from tests.dask.conftest import LIMIT, Model, start_cluster
 from tests.dask.test_cluster_map import ended, shown, worker_pids
 from tests.docs.documents import blocks, read
@@ -29,8 +31,15 @@ def test_dask_gives_up_and_the_result_says_so(for_workers: None, model: Model) -
         start_cluster(1) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
+        heard = threading.Event()
+
+        def listen(method: str, params: dict[str, Any]) -> None:
+            if method == "item/started" and params["item"]["type"] == "agentMessage":
+                heard.set()
+
+        get_runtime().cluster.thread.listen_all(listen)
         mapped = delegate_map(["deadly"], client=client)
-        model.fake.wait_for_hang(1, timeout=LIMIT)
+        assert heard.wait(LIMIT)
         (pid,) = worker_pids(client).values()
         os.kill(pid, signal.SIGKILL)
         (result,) = ended(mapped)
@@ -57,6 +66,21 @@ def test_a_scheduler_that_goes_away_ends_the_map(for_workers: None, model: Model
     assert [r.status for r in results] == ["failed", "failed"]
     assert "connection with the Dask scheduler was lost" in (results[0].error or {})["message"]
     shown(mapped)
+
+
+def test_workers_in_the_process_of_the_kernel_share_one_core(
+    for_workers: None, model: Model
+) -> None:
+    start: Any = distributed.LocalCluster
+    with (
+        start(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as inside,
+        distributed.Client(inside, set_as_default=False) as client,
+    ):
+        prompts = ["here", "there", "everywhere"]
+        results = delegate_map(prompts, client=client).result()
+        assert [r.text for r in results] == [f"Answer to {p}" for p in prompts]
+        cores = [t for t in threading.enumerate() if t.name == "codex-jupyter-core"]
+        assert len(cores) == 2, "the workers' and the one that has the map"
 
 
 def test_what_cannot_be_used_is_refused(client: Any, cluster: Any) -> None:
