@@ -184,6 +184,8 @@ class ClusterMap:
         if not await _unless(work.stop, self._places.acquire):
             return left_over(work.task, "interrupted", None)
         try:
+            if work.stop.is_set():  # a stop frees places as well
+                return left_over(work.task, "interrupted", None)
             return await self._on_cluster(work)
         except Exception as error:  # noqa: BLE001 - of Dask and of the worker; told as the result
             running = self._client.status == "running"

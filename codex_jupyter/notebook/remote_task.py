@@ -57,8 +57,12 @@ class RemoteTask:
 
     @property
     def key(self) -> str:
-        """What the cluster calls it; equal keys are one piece of work there."""
-        return f"codex-delegate-{self.thread_id}"
+        """What the cluster calls it.
+
+        Another map with the same ids has another key: Dask may still have the end of a task that
+        was stopped, and would give that.
+        """
+        return f"codex-delegate-{self.thread_id}-{self.host_id}"
 
     @property
     def stop_name(self) -> str:

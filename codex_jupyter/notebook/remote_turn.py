@@ -131,12 +131,16 @@ class RemoteTurn:
         return self._state.snapshot(max_bytes=RESULT_BYTES)
 
     async def _work(self, client: "CodexClient") -> None:
-        attempt = await self._find(client)
-        if attempt is None or (self._stopped.is_set() and attempt.does == "begin"):
-            self._end("interrupted", None)
-            return
-        while not await self._take(client, attempt):
-            attempt = Attempt(attempt.turn_id, "attach")  # somebody was quicker
+        while True:
+            attempt = await self._find(client)
+            if attempt is None or (self._stopped.is_set() and attempt.does == "begin"):
+                self._end("interrupted", None)
+                return
+            has_ended = await self._take(client, attempt)
+            was_stopped = attempt.does == "attach" and self._state.status == "interrupted"
+            if has_ended and (self._stopped.is_set() or not was_stopped):
+                return
+            # Somebody else was quicker, or has stopped what was theirs: look again.
 
     async def _find(self, client: "CodexClient") -> Attempt | None:
         """Open the thread and say what is due; ``None`` if it was stopped meanwhile."""
@@ -188,6 +192,7 @@ class RemoteTurn:
         thread_id = self._remote.thread_id
         self._state = TurnState(thread_id, attempt.turn_id)
         self._below = DelegateTurns(self._state)
+        self._begun = anyio.Event()
         if attempt.does == "show":
             await self._show(client, attempt.turn_id)
             return True
@@ -200,6 +205,9 @@ class RemoteTurn:
                 else client.follow(thread_id, attempt.turn_id)
             ) as stream:
                 self._begun.set()
+                if not begins:
+                    turn = {"id": attempt.turn_id, "status": "inProgress", "items": []}
+                    self._carry("turn/started", {"threadId": thread_id, "turn": turn})
                 async for method, told in stream:
                     self._state.apply(method, told)
                     self._carry(method, told)

@@ -41,6 +41,21 @@ async def again(remote: RemoteTask, arrived: str) -> Json:
     return await run_task(remote)
 
 
+def begin_again(client: Any, mapped: DelegateMap, prompt: str) -> list[Any]:
+    """Have both workers do a task that runs; return the futures once they are at it."""
+    task = {"input": [{"type": "text", "text": prompt}], "name": "x"}
+    thread_id = mapped.delegates[0].thread_id
+    remote = RemoteTask(thread_id, thread_id, task, "deny", "nobody")
+    names = [f"arrived-{thread_id}-{n}" for n in range(2)]
+    futures = [
+        client.submit(again, remote, name, key=f"{name}-task", pure=False, workers=[address])
+        for name, address in zip(names, worker_pids(client), strict=True)
+    ]
+    for name in names:
+        assert distributed.Event(name, client=client).wait(timeout=LIMIT)
+    return futures
+
+
 def processing(client: Any) -> dict[str, Any]:
     return client.processing()
 
@@ -139,24 +154,30 @@ def test_a_task_that_runs_is_attached_to(client: Any, cluster: Any, model: Model
     model.will("once", say("only once", deltas=9).hang(after=4))
     first = delegate_map(["once"], client=client)
     model.fake.wait_for_hang(1, timeout=LIMIT)
-    thread_id = first.delegates[0].thread_id
-    # Keys of their own, so that Dask does not see that it is the same: one goes to each worker, and
-    # says so before it begins.
-    task = {"input": [{"type": "text", "text": "once"}], "name": "x"}
-    remote = RemoteTask(thread_id, thread_id, task, "deny", "nobody")
     with distributed.Client(cluster, set_as_default=False) as other:
-        events = [distributed.Event(f"arrived-{n}", client=other) for n in range(2)]
-        submit: Any = other.submit
-        futures = [
-            submit(again, remote, f"arrived-{n}", key=f"again-{n}", pure=False, workers=[address])
-            for n, address in enumerate(worker_pids(client))
-        ]
-        assert all(event.wait(timeout=LIMIT) for event in events)
+        futures = begin_again(other, first, "once")
         model.fake.resume()
         told = [future.result(LIMIT) for future in futures]
     assert [t["items"][-1]["text"] for t in told] == ["only once", "only once"]
     assert ended(first)[0].text == "only once"
     assert model.asked == ["once"]
+
+
+def test_whoever_waits_for_a_turn_that_others_stop_does_the_task(
+    client: Any, cluster: Any, model: Model
+) -> None:
+    assert model.fake is not None
+    model.will("shared", say("never", deltas=9).hang(after=4), say("mine"))
+    theirs = delegate_map(["shared"], client=client)
+    model.fake.wait_for_hang(1, timeout=LIMIT)
+    with distributed.Client(cluster, set_as_default=False) as other:
+        futures = begin_again(other, theirs, "shared")
+        theirs.stop()
+        assert ended(theirs)[0].status == "interrupted"
+        told = [future.result(LIMIT) for future in futures]
+    assert [t["items"][-1].get("text") for t in told] == ["mine", "mine"]
+    assert told[0]["turnId"] == told[1]["turnId"] != ended(theirs)[0].turn_id
+    assert model.asked == ["shared", "shared"]
 
 
 def test_all_are_stopped_while_they_stream_and_before_they_begin(client: Any, model: Model) -> None:
@@ -176,7 +197,9 @@ def test_all_are_stopped_while_they_stream_and_before_they_begin(client: Any, mo
         mapped.result()
     # Turns that still ran would be attached to, and hang.
     again = delegate_map(prompts, client=client, ids=[d.thread_id for d in mapped])
-    assert [r.text for r in ended(again)] == ["free one", "free two", "Answer to three"]
+    results = ended(again)
+    assert [r.status for r in results] == ["completed"] * 3, [r.error for r in results]
+    assert [r.text for r in results] == ["free one", "free two", "Answer to three"]
 
 
 def test_a_map_that_is_stopped_at_once_asks_nobody_after(client: Any, model: Model) -> None:
