@@ -90,7 +90,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, _served: Model) -> Path:
 def start_cluster(workers: int) -> Any:
     """Return a cluster of worker processes with the environment of this one."""
     made: Any = distributed.LocalCluster
-    return made(n_workers=workers, threads_per_worker=2, processes=True, dashboard_address=None)
+    return made(n_workers=workers, threads_per_worker=2, processes=True, dashboard_address=":0")
 
 
 @pytest.fixture(scope="session")

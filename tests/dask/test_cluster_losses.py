@@ -73,7 +73,7 @@ def test_workers_in_the_process_of_the_kernel_share_one_core(
 ) -> None:
     start: Any = distributed.LocalCluster
     with (
-        start(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as inside,
+        start(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as inside,
         distributed.Client(inside, set_as_default=False) as client,
     ):
         prompts = ["here", "there", "everywhere"]

@@ -36,7 +36,7 @@ def scheduler(fake_for_kernels: Model, tmp_path_factory: pytest.TempPathFactory)
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         start: Any = distributed.LocalCluster
         with start(
-            n_workers=1, threads_per_worker=4, processes=True, dashboard_address=None
+            n_workers=1, threads_per_worker=4, processes=True, dashboard_address=":0"
         ) as made:
             yield made.scheduler_address
 
