@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ import pytest
 from tests.fake_answers import Answer, say
 from tests.fake_model import FakeModelInThread, run_in_thread
 from tests.notebook.kernel_driver import provider_config
-
-distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
 
 LIMIT = 60
 """Seconds that no wait of a test takes unless something hangs."""
@@ -89,7 +88,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, _served: Model) -> Path:
 
 def start_cluster(workers: int) -> Any:
     """Return a cluster of worker processes with the environment of this one."""
-    made: Any = distributed.LocalCluster
+    made: Any = import_module("distributed").LocalCluster  # the extra may be missing here
     return made(n_workers=workers, threads_per_worker=2, processes=True, dashboard_address=":0")
 
 
@@ -113,6 +112,6 @@ def cluster(for_workers: None) -> Generator[Any]:
 
 @pytest.fixture
 def client(cluster: Any) -> Generator[Any]:
-    with distributed.Client(cluster, set_as_default=False) as client:
+    with import_module("distributed").Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=LIMIT)
         yield client

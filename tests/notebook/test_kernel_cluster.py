@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fake_model import say
-from tests.notebook.conftest import Model
+from tests.notebook.conftest import EMBEDDED, Model
 from tests.notebook.kernel_driver import TURN_MIME, Kernel, Run
 
 distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
@@ -73,7 +73,8 @@ def test_a_map_is_shown_in_one_view(connected: Kernel, model: Model, wait: str) 
 @pytest.mark.parametrize("wait", ["m.result()", "await m"])
 def test_the_stop_button_stops_the_workers(connected: Kernel, model: Model, wait: str) -> None:
     model.will(*[say("never", deltas=9).hang(after=4)] * 2)
-    run = connected.submit(f"m = delegate_map(['a', 'b', 'c'], client=c, limit=2)\n{wait}")
+    code = f"m = delegate_map(['a', 'b', 'c'], client=c, limit=2)\n{wait}"
+    run = connected.submit(code, allow_stdin=True)
     model.fake.wait_for_hang(2, timeout=60)
     connected.interrupt()
     assert connected.wait(run).status == "error"
@@ -82,3 +83,18 @@ def test_the_stop_button_stops_the_workers(connected: Kernel, model: Model, wait
     connected.wait_until(lambda: connected.turn()["status"] == "interrupted")
     assert {row["status"] for row in connected.turn()["delegates"]} == {"interrupted"}
     assert ran(connected, "[r.status for r in m.results]").result == str(["interrupted"] * 3)
+
+
+@EMBEDDED
+def test_a_page_opens_and_stops_a_delegate_on_a_worker(connected: Kernel, model: Model) -> None:
+    model.will(say("partly said", deltas=9).hang(after=6), say("fine"))
+    code = "r = delegate_map(['a', 'b'], client=c, limit=1).result()"
+    run = connected.submit(code, allow_stdin=True)
+    connected.wait_until(lambda: any(op["delegate"]["turnId"] for op in connected.ops("delegate")))
+    row = next(op["delegate"] for op in connected.ops("delegate") if op["delegate"]["turnId"])
+    ids = {"threadId": row["threadId"], "turnId": row["turnId"]}
+    opened = connected.ask({"action": "delegate", **ids})
+    assert (opened["status"], opened["snapshot"]["turnId"]) == ("ok", row["turnId"])
+    assert connected.ask({"action": "interrupt", **ids}) == {"status": "ok"}
+    assert connected.wait(run, 60).status == "ok"
+    assert ran(connected, "[x.status for x in r]").result == "['interrupted', 'completed']"
