@@ -300,6 +300,11 @@ class ThreadOwnedElsewhereError(RolloutError):
         self.thread_id = thread_id
         self.owner = owner
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """Let a caller that can wait tell "not now" from "never"."""
+        return {"ownedElsewhere": self.thread_id, "owner": self.owner}
+
 
 class ModelError(CodexError):
     """A model request failed.

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from codex_jupyter.errors import NobodyToAskError, UsageError
 from codex_jupyter.notebook.desk import Desk, Pending
-from codex_jupyter.notebook.headless import HeadlessPolicy
+from codex_jupyter.notebook.headless import HeadlessPolicy, what_is_asked
 from codex_jupyter.notebook.turn_handle import TurnHandle
 
 __all__ = ["Asker", "FrontEnd"]
@@ -120,7 +120,7 @@ class Asker:
             policy = HeadlessPolicy()
         decision = policy.decide(request)
         if decision == "fail":
-            handle.fail(NobodyToAskError(_what(request)))
+            handle.fail(NobodyToAskError(what_is_asked(request)))
             return
         if request["kind"] == "question":
             self._desk.settle(request["requestId"], {"answers": {}}, digest=None)
@@ -144,18 +144,6 @@ def _outcome(pending: Pending) -> str:
     if pending.withdrawn or pending.answer is None:
         return "withdrawn"
     return str(pending.answer.get("decision", "answered"))
-
-
-def _what(request: Json) -> str:
-    match request["kind"]:
-        case "tool":
-            return f"`{request.get('tool')}`"
-        case "patch":
-            return "`apply_patch`"
-        case "question":
-            return "an answer to its question"
-        case _:
-            return f"`command` ({str(request.get('script'))[:120]!r})"
 
 
 def _prompt_decision(request: Json) -> Json:

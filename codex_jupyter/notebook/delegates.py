@@ -3,13 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from codex_jupyter.errors import InvalidIdError, UsageError
+from codex_jupyter.ids import new_thread_id, parse_thread_id
 from codex_jupyter.notebook.conversation import conversation
 from codex_jupyter.notebook.delegate_tasks import delegate_task
 from codex_jupyter.notebook.delegation import Delegate, Delegation
+from codex_jupyter.notebook.headless import parse_headless
 from codex_jupyter.notebook.outcome import TurnResult, refusal
 from codex_jupyter.notebook.threads import Thread
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["DelegateMap", "delegate", "delegate_map"]
 
@@ -86,6 +92,9 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
     cwd: str | Path | None = None,
     thread: Thread | None = None,
     quiet: bool = False,
+    client: "Client | None" = None,
+    ids: Iterable[str] | None = None,
+    headless: str = "deny",
 ) -> "DelegateMap":
     """Have one delegate work on each prompt, ``limit`` at a time, and return at once.
 
@@ -103,6 +112,11 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
         cwd: See `delegate`.
         thread: See `delegate`.
         quiet: See `delegate`.
+        client: A ``dask.distributed.Client``: the delegates work on its cluster, under the
+            settings of its workers. They have no conversation and no kernel there.
+        ids: With ``client``: UUIDs of their threads. A task whose thread has done it before, or is
+            at it, gives that result, and no model is asked.
+        headless: With ``client``: how questions are answered there, as `%codex headless` takes it.
 
     Raises:
         UsageError: Something does not fit; nothing was started.
@@ -118,15 +132,68 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
         )
         for prompt in asked
     ]
+    if client is None and (ids is not None or headless != "deny"):
+        raise refusal("`ids` and `headless` are for maps on a cluster: give a `client` as well")
     if not tasks:
         return DelegateMap(None, ())
+    if client is not None:
+        if thread is not None:
+            raise refusal("give `thread` or `client`: on a cluster there is no conversation")
+        delegation, tasks = _on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet)
+        return _begun(delegation, tasks)
     parent = thread if thread is not None else conversation()
-    delegation = Delegation(parent, limit=limit, quiet=quiet)
+    return _begun(Delegation(parent, limit=limit, quiet=quiet), tasks)
+
+
+def _begun(delegation: Delegation, tasks: Sequence[Json]) -> "DelegateMap":
     mapped = DelegateMap(delegation, [delegation.add(task) for task in tasks])
     delegation.close()
-    if parent.runtime.shell is not None:
-        parent.runtime.at_end_of_cell(delegation.end_with_cell)
+    if delegation.runtime.shell is not None:
+        delegation.runtime.at_end_of_cell(delegation.end_with_cell)
     return mapped
+
+
+def _on_cluster(
+    client: "Client",
+    tasks: list[Json],
+    ids: Iterable[str] | None,
+    headless: str,
+    *,
+    limit: int,
+    quiet: bool,
+) -> tuple[Delegation, list[Json]]:
+    """Return a delegation on a cluster that has not begun, and its tasks with their ids.
+
+    Raises:
+        UsageError: The extra is missing, or what was given cannot be used.
+    """
+    try:
+        from codex_jupyter.notebook import cluster_thread  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("dask", "distributed"):
+            raise
+        raise refusal(
+            "delegate_map(client=...) needs Dask: pip install 'codex-jupyter[dask]'"
+        ) from None
+    try:
+        parse_headless(headless)
+    except UsageError as problem:
+        raise refusal(str(problem)) from None
+    chosen = None if ids is None else [_thread_id(one) for one in ids]
+    if chosen is not None and (len(chosen) != len(tasks) or len(set(chosen)) != len(chosen)):
+        raise refusal(f"ids must be one for each prompt, all different: {len(tasks)}")
+    thread = cluster_thread.ClusterThread(client, headless)
+    delegation = cluster_thread.ClusterDelegation(thread, limit=limit, quiet=quiet)
+    return delegation, cluster_thread.tasks_with_ids(tasks, chosen)
+
+
+def _thread_id(text: str) -> str:
+    try:
+        return parse_thread_id(text)
+    except InvalidIdError:
+        raise refusal(
+            f"{text!r} is not the id of a thread: an id is a UUID, e.g. {new_thread_id()}"
+        ) from None
 
 
 class DelegateMap:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codex_jupyter.errors import CodexError
 from codex_jupyter.ids import new_thread_id, new_turn_id
@@ -15,19 +15,49 @@ from codex_jupyter.notebook.outcome import (
     TurnResult,
     tell_in_one_line,
 )
-from codex_jupyter.notebook.threads import Thread
 from codex_jupyter.notebook.waiting import stoppable
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
+    from codex_jupyter.embedding import CoreThread
+    from codex_jupyter.notebook.runtime import KernelRuntime
     from codex_jupyter.notebook.turn_handle import TurnHandle
 
-__all__ = ["Delegate", "Delegation"]
+__all__ = ["Delegate", "Delegates", "Delegation"]
 
 Json = dict[str, Any]
 
 _AT_END_OF_CELL = 2.0
 """Seconds a cell waits at its end for a view whose delegates have all ended."""
+
+
+class Delegates(Protocol):
+    """What a turn of delegates is started for: a thread, or what stands for one on a cluster."""
+
+    @property
+    def id(self) -> str:
+        """Of the thread."""
+        ...
+
+    @property
+    def runtime(self) -> "KernelRuntime":
+        """Of this kernel."""
+        ...
+
+    @property
+    def core(self) -> "CoreThread":
+        """What has the turn."""
+        ...
+
+    def prepare(
+        self, params: Json, *, method: str, host_id: str, turn_id: str, quiet: bool
+    ) -> "TurnHandle":
+        """Make the turn ready; see `Thread.prepare`."""
+        ...
+
+    def begin(self, handle: "TurnHandle") -> None:
+        """Let it run."""
+        ...
 
 
 class Delegate:
@@ -99,13 +129,14 @@ class Delegation:
     """A turn of delegates of this kernel.
 
     Args:
-        thread: The conversation they work for.
+        thread: What they work for.
         limit: How many work at a time.
         quiet: Whether nothing is shown.
     """
 
-    def __init__(self, thread: Thread, *, limit: int, quiet: bool = False) -> None:
+    def __init__(self, thread: Delegates, *, limit: int, quiet: bool = False) -> None:
         self._runtime = thread.runtime
+        self._core = thread.core
         self._delegates: dict[str, Delegate] = {}
         self._waiting: list[Json] = []
         self._has_begun = False
@@ -127,6 +158,11 @@ class Delegation:
         self._handle.when_done(self._ended)
 
     @property
+    def runtime(self) -> "KernelRuntime":
+        """Of this kernel."""
+        return self._runtime
+
+    @property
     def is_open(self) -> bool:
         """Whether it takes more tasks."""
         return not self._is_closing and not self._handle.done
@@ -138,16 +174,16 @@ class Delegation:
 
     def add(self, task: Json) -> Delegate:
         """Have one more delegate work; on the kernel's main thread."""
-        task = {**task, "threadId": new_thread_id(), "turnId": new_turn_id()}
+        task = {"threadId": new_thread_id(), "turnId": new_turn_id(), **task}
         delegate = self._delegates[task["threadId"]] = Delegate(self, task)
-        self._runtime.core.call_soon(lambda: self._put(task))
+        self._core.call_soon(lambda: self._put(task))
         return delegate
 
     def close(self) -> None:
         """Take no more tasks: the turn ends with the last of them; from any thread."""
         if not self._is_closing:
             self._is_closing = True
-            self._runtime.core.call_soon(self._stir)
+            self._core.call_soon(self._stir)
 
     def end_with_cell(self) -> None:
         """Close, and leave the final view in the cell if nothing runs on; on the main thread."""
@@ -207,7 +243,7 @@ class Delegation:
         """Tell the server what is new, one thing after the other."""
         if self._has_begun and not self._is_telling:
             self._is_telling = True
-            self._runtime.core.post(self._tell)
+            self._core.post(self._tell)
 
     async def _tell(self, client: "CodexClient") -> None:
         try:
@@ -265,7 +301,7 @@ class Delegation:
                 self._settle(thread_id, problem)
             else:
                 self._settle(thread_id, self.result_of(thread_id, "interrupted", {}))
-        self._runtime.core.post(self._leave)
+        self._core.post(self._leave)
 
     async def _leave(self, client: "CodexClient") -> None:
         """Hear no more of the thread, so that the server may unload it."""

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from codex_jupyter.errors import UsageError
 
-__all__ = ["HeadlessPolicy", "parse_headless"]
+__all__ = ["HeadlessPolicy", "parse_headless", "what_is_asked"]
 
 _KINDS: Final = ("apply_patch", "command", "run_python")
 
@@ -52,6 +52,19 @@ def parse_headless(text: str) -> HeadlessPolicy:
         "`allow RULES` with RULES separated by commas, e.g. "
         "`allow run_python, apply_patch, command:ls`"
     )
+
+
+def what_is_asked(request: dict[str, Any]) -> str:
+    """Name what a pending request asks for, as errors do."""
+    match request["kind"]:
+        case "tool":
+            return f"`{request.get('tool')}`"
+        case "patch":
+            return "`apply_patch`"
+        case "question":
+            return "an answer to its question"
+        case _:
+            return f"`command` ({str(request.get('script'))[:120]!r})"
 
 
 def _check(rule: str) -> None:

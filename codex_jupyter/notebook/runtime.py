@@ -31,6 +31,7 @@ from codex_jupyter.view.requests import pending_request
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
     from codex_jupyter.embedding import CoreThread
+    from codex_jupyter.notebook.cluster_core import ClusterCore
     from codex_jupyter.notebook.delegation import Delegation
     from codex_jupyter.notebook.program_place import ProgramPlace
     from codex_jupyter.notebook.threads import Thread
@@ -80,6 +81,7 @@ class KernelRuntime:
         """What this kernel has of other servers, by their commands."""
 
         self._core: CoreThread | None = None
+        self._cluster: ClusterCore | None = None
         self._tools = ToolRuns(self.shell)
         self._settings: Settings | None = None
         self._starting = threading.Lock()
@@ -131,6 +133,16 @@ class KernelRuntime:
         if failed is not None:
             failed.close()
         return core
+
+    @property
+    def cluster(self) -> "ClusterCore":
+        """What has the maps of this kernel on Dask clusters, started when it is first needed."""
+        with self._starting:
+            if self._cluster is None:
+                from codex_jupyter.notebook.cluster_core import ClusterCore  # noqa: PLC0415 - extra
+
+                self._cluster = ClusterCore(self._told_by_cluster)
+            return self._cluster
 
     @property
     def settings(self) -> "Settings":
@@ -297,16 +309,16 @@ class KernelRuntime:
 
     def delegate_snapshot(self, thread_id: str, turn_id: str) -> Json | None:
         """Return what a delegate's turn looks like now, from any thread but the core's."""
-        handle, core = self._parent_of(thread_id), self._core
-        if handle is None or core is None:
+        handle = self._parent_of(thread_id)
+        if handle is None:
             return None
 
-        async def look(_client: "CodexClient") -> Json | None:
+        async def look() -> Json | None:
             is_that = handle.delegates.turn_of(thread_id) == turn_id
             return handle.delegates.snapshot(thread_id) if is_that else None
 
         try:
-            return core.post(look).result(_LOOK_LIMIT)
+            return handle.post(look).result(_LOOK_LIMIT)
         except (TimeoutError, CodexError):
             return None
 
@@ -388,8 +400,16 @@ class KernelRuntime:
         """Take back what was asked and settled elsewhere; on the core's loop."""
         if method == "serverRequest/resolved":
             self._desk.withdraw(params["requestId"])
+        self._let_hear(self._core, method, params)
+
+    def _told_by_cluster(self, method: str, params: Json) -> None:
+        """Take what is told of a map; on the cluster core's loop."""
+        self._let_hear(self._cluster.thread if self._cluster else None, method, params)
+
+    def _let_hear(self, core: "CoreThread | None", method: str, params: Json) -> None:
         for handle in list(self._turns.values()):
-            handle.hear(method, params)
+            if core is not None and handle.runs_on(core):
+                handle.hear(method, params)
 
     async def _answer(self, method: str, params: Json, request_id: str | int) -> Json:
         """Answer one server request; on the core's loop, in a task of its own."""

@@ -26,6 +26,7 @@ from codex_jupyter.view.turn_state import TurnState
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
+    from codex_jupyter.embedding import CoreThread
 
 __all__ = [
     "Thread",
@@ -72,6 +73,11 @@ class Thread:
     def runtime(self) -> KernelRuntime:
         """Where it runs."""
         return self._runtime
+
+    @property
+    def core(self) -> "CoreThread":
+        """What has it."""
+        return self._runtime.core
 
     @property
     def id(self) -> str:

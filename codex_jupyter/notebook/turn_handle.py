@@ -122,6 +122,10 @@ class TurnHandle:
         """Whether the turn has ended."""
         return self._driven is not None and self._driven.done()
 
+    def runs_on(self, core: "CoreThread") -> bool:
+        """Whether this is the core that has the turn."""
+        return self._core is core
+
     @property
     def was_lost(self) -> bool:
         """Whether the core went away before the turn had ended; it may run on there."""

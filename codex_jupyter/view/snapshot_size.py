@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-__all__ = ["clip", "fit"]
+__all__ = ["clip", "clip_texts", "fit"]
 
 _LIMITS: Final = (65_536, 16_384, 4_096, 1_024, 256)
 """Characters a single text may keep, tried in this order until the snapshot fits."""
@@ -27,6 +27,11 @@ def clip(text: str, limit: int) -> str:
     head = limit // 3
     tail = limit - head
     return f"{text[:head]}\n… {len(text) - limit:,} characters not kept …\n{text[-tail:]}"
+
+
+def clip_texts(value: Any, limit: int) -> Any:
+    """Return a copy of JSON whose texts have about ``limit`` characters each; ids stay whole."""
+    return _clipped(value, limit)
 
 
 def fit(state: dict[str, Any], max_bytes: int) -> dict[str, Any]:

@@ -156,6 +156,11 @@ class TurnState:
             self.notice(notice)
 
     @property
+    def turn_id(self) -> str:
+        """Whose state it is."""
+        return self._turn_id
+
+    @property
     def status(self) -> str:
         """``inProgress``, ``completed``, ``interrupted`` or ``failed``."""
         return self._state["status"]
