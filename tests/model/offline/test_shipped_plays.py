@@ -40,6 +40,7 @@ slope=2.5 intercept=-1.0 n=20
 farthest x=1.0 y=2.0 distance=0.5 side=above
 steepest=b c slope=-1.5 groups=3
 groups=3 apart=4.1
+total=400 best=March orders=3
 """
 BAD = (
     "exec command rejected by user",
