@@ -9,7 +9,7 @@ settings.load_profile("project")
 
 
 _OLDER_KERNELS = ("ipykernel-6", "ipykernel-7")
-_WHERE_KERNELS_DIFFER = ("test_kernel_approvals", "test_kernel_interrupt", "test_kernel_tools")
+_WHERE_KERNELS_DIFFER = ("test_kernel_approvals", "test_kernel_interrupt")
 """Tests of what ipykernels do in different ways; all others meet the older ones in `slow`."""
 
 

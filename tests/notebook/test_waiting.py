@@ -5,7 +5,7 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
@@ -125,10 +125,19 @@ async def test_a_wait_on_a_loop_leaves_the_loop_free() -> None:
     assert beats > 0
 
 
+@pytest.fixture
+def python_handler() -> Generator[None]:
+    """Have Python's own handler of SIGINT, whatever other tests of this process left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def watch_on(portal: BlockingPortal) -> Callable[[Callable[[], Any]], "Future[Any]"]:
     return portal.start_task_soon
 
 
+@pytest.mark.usefixtures("python_handler")
 def test_a_signal_is_heard_on_the_loop_and_the_wait_goes_on(portal: BlockingPortal) -> None:
     bench = Bench(None)
     heard: list[str] = []
