@@ -101,6 +101,19 @@ def test_a_wrong_id_is_refused_as_a_wrong_request(program: Program) -> None:
             codex.thread_resume("01a20351-a325-7481-8930-a91d3b1e9d59")
 
 
+def test_what_ours_has_not_is_refused_and_harms_nothing(program: Program) -> None:
+    """Goals, and words that come from another tool instead of from the user."""
+    program.fake.add(say("Here."))
+    with program.codex() as codex:
+        thread = codex.thread_start(cwd=str(program.workspace))
+        with pytest.raises(openai_codex.InvalidRequestError, match="goal/clear is not offered"):
+            codex._client.thread_goal_clear(thread.id)
+        with pytest.raises(openai_codex.InvalidRequestError, match="input must not be empty"):
+            thread.run(openai_codex.ExternalMessage("mail", "Come home."))
+        assert thread.run("Hello?").final_response == "Here."
+    assert len(program.fake.requests) == 1
+
+
 Anything = RootModel[dict[str, Any]]
 
 SMALL = """
