@@ -10,7 +10,7 @@ PAGES := codex_jupyter/labextensions/view/package.json
 PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-.PHONY: help lab demo test jstest ui slow machine check bench docs local-model local-test clean
+.PHONY: help lab demo test jstest ui sdk slow machine check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -18,6 +18,7 @@ help:
 	@echo "make test         run the test suite"
 	@echo "make jstest       run the tests of the pages' TypeScript"
 	@echo "make ui           run the browser tests (needs Chromium)"
+	@echo "make sdk          run the official SDK against the app server"
 	@echo "make slow         run the long tests"
 	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
@@ -53,6 +54,10 @@ $(STAMPS)/ui: $(STAMPS)/test
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo,dev,ui]'
 	@touch $@
 
+$(STAMPS)/sdk: $(STAMPS)/test
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo,dev,sdk]'
+	@touch $@
+
 # Another ipykernel over the same packages: a venv whose own site-packages come first.
 .venvs/ipykernel-%: $(STAMPS)/test
 	$(PYTHON) -m venv --without-pip $@
@@ -72,11 +77,16 @@ demo: $(STAMPS)/lab
 
 test: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not local_model"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not sdk and not local_model"
 
 ui: $(STAMPS)/ui jstest
 	@mkdir -p out/home
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m ui
+
+# The SDK brings the original's program, which the tests of tests/interop then run.
+sdk: $(STAMPS)/sdk
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/sdk tests/interop
 
 slow: $(STAMPS)/test
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,25 @@ Json = dict[str, Any]
 
 
 def installed() -> list[str]:
-    """Return the originals to test with: what `CODEX_ORIGINAL` names, or `codex` on the PATH."""
+    """Return the originals to test with.
+
+    They are what `CODEX_ORIGINAL` names; without it `codex` on the PATH, and the one that the
+    official SDK brings.
+    """
     stated = os.environ.get("CODEX_ORIGINAL")
     if stated:
         return [path for path in stated.split(":") if path]
-    found = shutil.which("codex")
-    return [found] if found else []
+    found = [shutil.which("codex"), _bundled()]
+    return [path for path in dict.fromkeys(found) if path]
+
+
+def _bundled() -> str | None:
+    """Return the program inside of the SDK's second package, which is nothing but that."""
+    package = find_spec("codex_cli_bin")
+    if package is None or package.origin is None:
+        return None
+    program = Path(package.origin).parent / "bin" / "codex"
+    return str(program) if program.is_file() else None
 
 
 class Original:

@@ -49,7 +49,7 @@ Json = dict[str, Any]
 NOT_INSTALLED = pytest.param(
     None,
     marks=pytest.mark.skip(
-        reason="the original is not installed: no `codex` on the PATH, and no CODEX_ORIGINAL"
+        reason="the original is not installed: no `codex` on the PATH, no CODEX_ORIGINAL, no SDK"
     ),
     id="original",
 )

@@ -1,6 +1,6 @@
 """A rollout written by ours is read by the original, and the reverse.
 
-Runs where the original is installed: on the PATH, or where `CODEX_ORIGINAL` says.
+Runs where the original is installed: on the PATH, where `CODEX_ORIGINAL` says, or with the SDK.
 """
 
 import shutil
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not installed(),
-        reason="the original is not installed: no `codex` on the PATH, and no CODEX_ORIGINAL",
+        reason="the original is not installed: no `codex` on the PATH, no CODEX_ORIGINAL, no SDK",
     ),
 ]
 originals = pytest.mark.parametrize("program", installed())
