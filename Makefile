@@ -10,7 +10,7 @@ PAGES := codex_jupyter/labextensions/view/package.json
 PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
 
-.PHONY: help lab demo test jstest ui sdk slow machine check bench docs local-model local-test clean
+.PHONY: help lab demo test jstest ui sdk slow kernels machine check bench docs local-model local-test clean
 
 help:
 	@echo "make lab          open JupyterLab on the quickstart"
@@ -20,6 +20,7 @@ help:
 	@echo "make ui           run the browser tests (needs Chromium)"
 	@echo "make sdk          run the official SDK against the app server"
 	@echo "make slow         run the long tests"
+	@echo "make kernels      run all kernel tests in older ipykernels"
 	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
@@ -77,7 +78,7 @@ demo: $(STAMPS)/lab
 
 test: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not sdk and not local_model"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ui and not slow and not older_kernel and not sdk and not local_model"
 
 ui: $(STAMPS)/ui jstest
 	@mkdir -p out/home
@@ -89,7 +90,12 @@ sdk: $(STAMPS)/sdk
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/sdk tests/interop
 
 slow: $(STAMPS)/test
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel"
+
+kernels: $(STAMPS)/test $(OLDER_KERNELS)
+	@mkdir -p out/home
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "older_kernel and not slow"
 
 # Ten thousand random orders of everything that can happen to a session: an hour or two.
 machine: $(STAMPS)/test

@@ -10,7 +10,7 @@ settings.load_profile("project")
 
 _OLDER_KERNELS = ("ipykernel-6", "ipykernel-7")
 _WHERE_KERNELS_DIFFER = ("test_kernel_approvals", "test_kernel_interrupt")
-"""Tests of what ipykernels do in different ways; all others meet the older ones in `slow`."""
+"""Of what ipykernels do in different ways; all others meet the older ones in `make kernels`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         values = [] if callspec is None else list(callspec.params.values())
         is_older = any(isinstance(v, str) and v.startswith(_OLDER_KERNELS) for v in values)
         if is_older and item.path.stem not in _WHERE_KERNELS_DIFFER:
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.older_kernel)
 
 
 @pytest.fixture
