@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,6 +16,7 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 import psutil
+from anyio.lowlevel import RunVar
 
 from codex_jupyter.tools.child_env import TAG_VARIABLE, with_tag
 from codex_jupyter.tools.process_ends import (
@@ -228,7 +230,7 @@ class ProcessGroup:
                 with anyio.move_on_after(GRACE):
                     await self._wait_empty()
             newer_than = self.pid if age is not None and age < _FEW_IDS else 0
-            await _in_thread(lambda: kill_tagged(self._tag, newer_than=newer_than))
+            await _sweeper().kill(self._tag, newer_than)
 
     async def _wait_empty(self) -> None:
         await self.wait_exit()
@@ -255,19 +257,64 @@ class ProcessGroup:
             return
 
 
-def kill_tagged(tag: str, *, newer_than: int = 0) -> int:
-    """Kill every process that has ``tag`` in its environment, and return how many were found.
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Tags to look for in one search, and the id from which on each can occur."""
+
+    tags: dict[str, int] = field(default_factory=dict[str, int])
+    done: bool = False
+
+
+class _Sweeper:
+    """Looks for what commands left behind: once for all that end in the same moment.
+
+    A turn that is stopped ends the commands of all its delegates at once, and each search looks
+    at every process there is.
+    """
+
+    def __init__(self) -> None:
+        self._next = _Batch()
+        self._searching = anyio.Lock()
+
+    async def kill(self, tag: str, newer_than: int) -> None:
+        """Kill every process that has ``tag``; see `kill_tagged`."""
+        batch = self._next
+        batch.tags[tag] = newer_than
+        async with self._searching:
+            if batch.done:
+                return
+            if self._next is batch:
+                self._next = _Batch()
+            await _in_thread(lambda: kill_tagged(batch.tags, newer_than=min(batch.tags.values())))
+            batch.done = True
+
+
+_SWEEPERS: RunVar[_Sweeper] = RunVar("_SWEEPERS")
+
+
+def _sweeper() -> _Sweeper:
+    """Return the one of the running loop."""
+    try:
+        return _SWEEPERS.get()
+    except LookupError:
+        sweeper = _Sweeper()
+        _SWEEPERS.set(sweeper)
+        return sweeper
+
+
+def kill_tagged(tags: Collection[str], *, newer_than: int = 0) -> int:
+    """Kill every process that has one of ``tags``, and return how many were found.
 
     Blocks: about 40 µs for each process looked at. Searches again until none is left, because a
     process may start another while it is looked for.
 
     Args:
-        tag: One tag of `TAG_VARIABLE`.
+        tags: Of `TAG_VARIABLE`.
         newer_than: Look only at processes with ids given out after this one; 0 looks at all.
     """
     found: set[int] = set()
     for _ in range(_SWEEP_ROUNDS):
-        tagged = [process for pid in _newer(newer_than) if (process := _tagged(pid, tag))]
+        tagged = [process for pid in _newer(newer_than) if (process := _tagged(pid, tags))]
         if not tagged:
             break
         for process in tagged:
@@ -301,14 +348,14 @@ def _last_pid() -> int:
         return 0
 
 
-def _tagged(pid: int, tag: str) -> psutil.Process | None:
+def _tagged(pid: int, tags: Collection[str]) -> psutil.Process | None:
     try:
         process = psutil.Process(pid)
-        tags = process.environ().get(TAG_VARIABLE, "")
+        has = process.environ().get(TAG_VARIABLE, "")
     except (psutil.Error, OSError):
         # Gone meanwhile, or of another user, who cannot have it from us.
         return None
-    return process if tag in tags.split(":") else None
+    return process if any(tag in tags for tag in has.split(":")) else None
 
 
 def _kill(process: psutil.Process) -> None:

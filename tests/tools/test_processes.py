@@ -1,6 +1,8 @@
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -94,14 +96,25 @@ async def test_a_neighbour_with_the_same_outer_tag_lives_on() -> None:
         with anyio.fail_after(5):
             await group.end(age=None)
         assert is_alive(neighbour.pid)
-        assert kill_tagged("outer") == 1
+        assert kill_tagged(["outer"]) == 1
         with anyio.fail_after(5):
             assert await neighbour.wait_exit() == -9
 
 
+async def test_those_that_end_in_one_moment_are_all_looked_for() -> None:
+    with ExitStack() as stack:
+        groups = [stack.enter_context(shell(DAEMON + "sleep 300")) for _ in range(6)]
+        pids = [await read_pids(group, 1) for group in groups]
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as ending:
+                for group in groups:
+                    ending.start_soon(partial(group.end, age=None))
+        assert not [pid for members in pids for pid in members if is_alive(pid)]
+
+
 async def test_the_search_looks_everywhere_once_process_ids_started_over() -> None:
     with shell("exec sleep 300") as group:
-        assert kill_tagged("outer", newer_than=2**31) == 1
+        assert kill_tagged(["outer"], newer_than=2**31) == 1
         with anyio.fail_after(5):
             assert await group.wait_exit() == -9
 
@@ -109,9 +122,9 @@ async def test_the_search_looks_everywhere_once_process_ids_started_over() -> No
 def test_a_tag_is_not_found_inside_another() -> None:
     child = subprocess.Popen(["sleep", "300"], env={**ENV, TAG_VARIABLE: "abcdef:x"})
     try:
-        assert kill_tagged("abc") == 0
+        assert kill_tagged(["abc"]) == 0
         assert child.poll() is None
-        assert kill_tagged("abcdef") == 1
+        assert kill_tagged(["abcdef"]) == 1
     finally:
         child.kill()
         child.wait()

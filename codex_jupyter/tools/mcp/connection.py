@@ -136,7 +136,7 @@ class McpConnection:
             finally:
                 self._session = None
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(kill_tagged, tag)
+                    await anyio.to_thread.run_sync(kill_tagged, (tag,))
                 ready.set()
                 self._ended.set()
 
