@@ -20,7 +20,7 @@ help:
 	@echo "make ui           run the browser tests (needs Chromium)"
 	@echo "make sdk          run the official SDK against the app server"
 	@echo "make slow         run the long tests"
-	@echo "make kernels      run all kernel tests in older ipykernels"
+	@echo "make kernels      run all kernel tests in older ipykernels, and a cluster from a kernel"
 	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
@@ -91,11 +91,11 @@ sdk: $(STAMPS)/sdk
 
 slow: $(STAMPS)/test
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not cluster_kernel"
 
 kernels: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "older_kernel and not slow"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "older_kernel or cluster_kernel"
 
 # Ten thousand random orders of everything that can happen to a session: an hour or two.
 machine: $(STAMPS)/test
