@@ -77,7 +77,7 @@ class DelegateHandlers:
         host = await self._host(parent, asked.host_thread_id)
         self._subscriptions.subscribe(connection, host.thread_id)
         submission = Submission(turn_id, Delegation(tasks, asked.limit, asked.keep_open), is_chosen)
-        accepted = await submit_for(connection, self._kernels, host, submission)
+        accepted = await submit_for(connection.rights.kernel_id, self._kernels, host, submission)
         result = {
             "thread": self._threads.shape(host),
             "turn": begun_turn(accepted.turn_id),
@@ -141,7 +141,7 @@ class DelegateHandlers:
             raise InvalidRequestError("reviewThreadId is for `detached` reviews only")
         op = Review(target, review_hint(target))
         accepted = await submit_for(
-            connection, self._kernels, session, Submission(turn_id, op, is_chosen)
+            connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)
         )
         shown: Json = {
             "type": "userMessage",

@@ -151,7 +151,7 @@ class Handlers:
             client_message_id=asked.client_user_message_id,
         )
         accepted = await submit_for(
-            connection, self._kernels, session, Submission(turn_id, op, is_chosen)
+            connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)
         )
         return Reply({"turn": begun_turn(accepted.turn_id)}, then=accepted.start)
 

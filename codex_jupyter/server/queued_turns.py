@@ -17,6 +17,7 @@ from codex_jupyter.protocol.events import QueueChanged, Warned
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.ops import Submission, UserTurn
 from codex_jupyter.server.kernel_turns import KernelTurns
+from codex_jupyter.server.submitting import submit_for
 
 __all__ = ["Queued", "QueuedTurns"]
 
@@ -149,19 +150,9 @@ class QueuedTurns:
                 raise
 
     async def _submit(self, session: Session, queued: Queued) -> Accepted:
-        turn_id = new_turn_id()
         op = UserTurn(queued.input, client_message_id=queued.client_message_id)
-        key = (session.thread_id, turn_id)
-        noted = self._kernels.begin(queued.kernel_id, key)
-        try:
-            accepted = await session.submit(Submission(turn_id, op, chosen_by_caller=False))
-        except BaseException:
-            if noted:
-                self._kernels.end(key)
-            raise
-        if noted and accepted.steered:
-            self._kernels.end(key)
-        return accepted
+        submission = Submission(new_turn_id(), op, chosen_by_caller=False)
+        return await submit_for(queued.kernel_id, self._kernels, session, submission)
 
     def _queue(self, session: Session) -> _Queue:
         queue = self._queues.get(session)

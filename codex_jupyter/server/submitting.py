@@ -7,7 +7,6 @@ from codex_jupyter.core.session import Session
 from codex_jupyter.ids import TurnId, new_turn_id, parse_turn_id
 from codex_jupyter.protocol.ops import Submission
 from codex_jupyter.server.kernel_turns import KernelTurns
-from codex_jupyter.server.subscriptions import Connection
 
 __all__ = ["begun_turn", "chosen_turn_id", "submit_for"]
 
@@ -24,15 +23,15 @@ def chosen_turn_id(text: str | None) -> tuple[TurnId, bool]:
 
 
 async def submit_for(
-    connection: Connection, kernels: KernelTurns, session: Session, submission: Submission
+    kernel_id: str | None, kernels: KernelTurns, session: Session, submission: Submission
 ) -> Accepted:
-    """Submit what becomes a turn of the connection's kernel, if it is a kernel's.
+    """Submit what becomes a turn of a kernel's, if one asked for it.
 
     Raises:
         CodexError: As `Session.submit`.
     """
     key = (session.thread_id, submission.id)
-    noted = kernels.begin(connection.rights.kernel_id, key)
+    noted = kernels.begin(kernel_id, key)
     try:
         accepted = await session.submit(submission)
     except BaseException:
