@@ -174,13 +174,19 @@ def _row_ended(kernel: Kernel) -> bool:
     return any(row["status"] == "completed" for row in shown)
 
 
+def _begun(kernel: Kernel) -> list[dict[str, Any]]:
+    """The rows that have a turn: one that waits for its place has none yet."""
+    shown = [op["delegate"] for op in kernel.ops("delegate")]
+    return [row for row in shown if row["turnId"]]
+
+
 @EMBEDDED
 def test_a_page_opens_and_stops_one_of_them(kernel: Kernel, model: Model) -> None:
     model.will(say("partly said", deltas=9).hang(after=6), say("fine"))
     run = kernel.submit("r = delegate_map(['a', 'b'], limit=1).result()", allow_stdin=True)
     model.fake.wait_for_hang(1, timeout=10)
-    kernel.wait_until(lambda: any(op["delegate"]["turnId"] for op in kernel.ops("delegate")))
-    row = kernel.ops("delegate")[-1]["delegate"]
+    kernel.wait_until(lambda: bool(_begun(kernel)))
+    row = _begun(kernel)[0]
     ids = {"threadId": row["threadId"], "turnId": row["turnId"]}
     opened = kernel.ask({"action": "delegate", **ids})
     assert opened["status"] == "ok"
