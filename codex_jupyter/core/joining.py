@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import Spoken
 from codex_jupyter.errors import DuplicateIdError, NotSteerableError, TurnConflictError
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.ops import (

@@ -12,13 +12,13 @@ import anyio.to_thread
 
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
-from codex_jupyter.core.history import user_message
 from codex_jupyter.core.history_edits import HistoryEdits
 from codex_jupyter.core.initial_state import initial_state
 from codex_jupyter.core.joining import Accepted, join_turn
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
-from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn, Spoken
 from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
@@ -133,7 +133,9 @@ class Session:
         self.performs: Callable[[Session, Turn], Awaitable[None]] = _nobody_performs
         """Runs the turns that delegates work in."""
 
-        self._recovered: set[Path] = set()
+        self.recovered: set[Path] = set() if lineage is None else self.root.recovered
+        """Folders in which the tree has looked for half applied patches."""
+
         self._tasks: anyio.abc.TaskGroup | None = None
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._ending: list[Callable[[EndedTurn], None]] = []
@@ -442,15 +444,15 @@ class Session:
         A patch that a killed process left half applied is undone first, so that the turn finds
         either all of it or none.
         """
-        if turn.workspace not in self._recovered:
-            self._recovered.add(turn.workspace)
+        if turn.workspace not in self.recovered:
+            self.recovered.add(turn.workspace)
             with suppress(PatchError):  # applying the next patch says it again, to the model
                 await anyio.to_thread.run_sync(recover_workspace, turn.workspace)
         items: tuple[Json, ...] = ()
         if isinstance(turn.op, Notice):
             items = (*context_items(self.state.told, turn.config), *turn.op.items)
         elif turn.spoken is not None:
-            message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
+            message = await turn.spoken.message()
             items = (*context_items(self.state.told, turn.config), message)
         await self._create_rollout(turn.config)
         await self.state.record(start_records(turn, items))
@@ -460,13 +462,19 @@ class Session:
         if turn.spoken is not None:
             self.preview = self.preview or input_preview(list(turn.spoken.input))
 
+    def store_late(self) -> None:
+        """Store the thread when it closes: what it says is stored by the turn it is shown in."""
+        self.state.recorder = self._store.create_late(self.thread_id, self._meta(self.config))
+
+    def _meta(self, config: SessionConfig) -> Json:
+        return session_meta(
+            config, self.thread_id, self.created_at, self.dynamic_tools, self.lineage
+        )
+
     async def _create_rollout(self, config: SessionConfig) -> None:
         if self.state.recorder is not None:
             return
-        meta = session_meta(
-            config, self.thread_id, self.created_at, self.dynamic_tools, self.lineage
-        )
-        self.state.recorder = await self._store.create(self.thread_id, meta)
+        self.state.recorder = await self._store.create(self.thread_id, self._meta(config))
         if self.name is not None:
             await self.state.record([self._name_record(self.name)])
         if self.git_info is not None:

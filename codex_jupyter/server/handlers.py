@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import Spoken
+from codex_jupyter.core.turn_parts import Spoken
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn

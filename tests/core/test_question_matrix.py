@@ -149,7 +149,7 @@ async def end_it(
 
 async def waits_for_its_reader(handle: DelegateHandle) -> None:
     with anyio.fail_after(LIMIT):
-        while not handle._events._taken.statistics().tasks_waiting:
+        while not handle._events._taken.waiting:
             await anyio.lowlevel.checkpoint()
 
 
