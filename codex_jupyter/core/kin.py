@@ -99,12 +99,21 @@ class Kin:
             turn_ids = above.state.transcript.turn_ids
             charged = above.active_turn_id or (turn_ids[-1] if turn_ids else None)
             above.state.count_delegated(charged, turn.tokens, above.config)
-            if above.active is self.lineage.shown_in is not None:
-                continue  # told with what that turn tells of it
+            if above.active is not None and _will_tell(above.active, self.lineage):
+                continue
             try:
                 await above.state.record()
             except RolloutError:
                 _log.exception("the tokens of turn %s could not be stored", turn.turn_id)
+
+
+def _will_tell(above: "Turn", lineage: Lineage) -> bool:
+    """Whether a turn above stores, soon and for sure, what is staged for it now.
+
+    One that shows the delegate does so with what it found; one that was stopped, at its end.
+    """
+    is_stopped = above.token.reason is not None and not above.closed
+    return is_stopped or above is lineage.shown_in
 
 
 async def _close_all(delegates: "Iterable[Closes]") -> None:

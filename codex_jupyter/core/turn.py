@@ -368,6 +368,8 @@ class Turn:
         )
 
     async def _take_in_waiting(self) -> None:
+        # What the model is asked next rests on what is staged, so that comes to the disk first.
+        await self._state.record()
         injected, self._injected = tuple(self._injected), []
         self._heard = False
         await self.remember(injected)

@@ -223,7 +223,7 @@ class TurnRun:
             await turn.take_in(spoken)
         # A plain close of the thread is nothing the user did to the turn (W-34).
         if turn.token.reason not in (None, "shutdown") and turn.takes_input:
-            await turn.remember((aborted_message(),))
+            turn.stage_memory((aborted_message(),))
         await self._state.record([end])
 
     def _open_items(self) -> list[Json]:
