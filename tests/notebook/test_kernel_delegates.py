@@ -111,6 +111,23 @@ def test_a_question_names_the_delegate_that_asks(
     assert (kernel.folder / "made").exists()
 
 
+@EMBEDDED
+def test_a_row_says_that_its_delegate_waits_for_a_person(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
+    model.will(call("shell_command", {"command": "touch made"}), say("Done."))
+    run = kernel.submit("delegate('Touch it').result().text", allow_stdin=True)
+    request = answerer.question()
+
+    def waits() -> list[str | None]:
+        return [op["delegate"]["waitsOn"] for op in kernel.ops("delegate")]
+
+    kernel.wait_until(lambda: waits()[-1:] == ["approval"])
+    answerer.decide(request, "decline")
+    assert kernel.wait(run).result == "'Done.'"
+    assert waits()[-1] is None
+
+
 @pytest.mark.parametrize("wait", ["delegate('Go').result()", "await delegate('Go')"])
 def test_a_delegate_works_in_the_kernel_of_the_user(
     kernel: Kernel, model: Model, answerer: Answerer, wait: str

@@ -125,6 +125,21 @@ def test_rows_change_where_they_are(page: Page) -> None:
     assert page.page.evaluate(tops) == before
 
 
+def test_a_row_that_waits_for_a_person_says_so(page: Page) -> None:
+    family = five_delegates()
+    page.start(family)
+    row = page.page.get_by_role("listitem").filter(has_text="Carl")
+    row.get_by_role("img", name="running").wait_for()
+    family.ops.clear()
+    page.tell(family.waits(CARL, "waitingOnApproval").ops)
+    page.see("Waits for your approval · $ pytest -q tests")
+    row.get_by_role("img", name="waiting for approval").wait_for()
+    family.ops.clear()
+    page.tell(family.waits(CARL).ops)
+    row.get_by_role("img", name="running").wait_for()
+    assert "Waits" not in row.inner_text()
+
+
 def test_one_delegate_is_stopped_and_the_turn_goes_on(page: Page) -> None:
     family = five_delegates()
     page.start(family)
