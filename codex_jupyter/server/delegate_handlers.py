@@ -112,7 +112,7 @@ class DelegateHandlers:
     async def _add(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(DelegateAddParams, params)
         turn = self._running(asked.thread_id, asked.turn_id)
-        tasks = _tasks(asked.tasks, turn.tasks_taken)
+        tasks = _tasks(asked.tasks, turn.tasks.taken)
         if not turn.delegate(tasks):
             raise NoActiveTurnError("add to")
         return {"tasks": _started(tasks)}

@@ -31,7 +31,7 @@ async def test_what_a_woken_agent_does_is_told_to_its_parent_too(tmp_path: Path)
         (child_id,) = spawned(tree.requests["#root"][-1])
         (child,) = agents_of(root).of(root)
         tree.fake.resume()
-        await tree.until(lambda: len(tree.begins(child_id)) == 2)
+        await tree.until(lambda: len(tree.begins(child.thread_id)) == 2)
         await tree.hanging()
         assert (child.thread_id, child.status()) == (child_id, "running")
         # It works, so it holds a slot like any other.

@@ -197,6 +197,28 @@ def _begun(kernel: Kernel) -> list[dict[str, Any]]:
     return [row for row in shown if row["turnId"]]
 
 
+def test_one_that_waits_for_its_place_is_stopped_alone(kernel: Kernel, model: Model) -> None:
+    model.will(say("long", deltas=4).hang(after=3))
+    ran(kernel, "m = delegate_map(['one', 'two', 'three'], limit=1)")
+    model.fake.wait_for_hang()
+    ran(kernel, "m.delegates[1].stop()")
+    kernel.wait_until(lambda: ran(kernel, "m.delegates[1].status").result == "'interrupted'")
+    model.will(say("third"))
+    model.fake.resume()
+    run = ran(kernel, "[(r.status, r.text) for r in m.result()]")
+    assert run.result == "[('completed', 'long'), ('interrupted', ''), ('completed', 'third')]"
+    assert [asked.split()[-1] for asked in prompts(model)] == ["one", "three"]
+
+
+def test_one_that_is_stopped_at_once_is_stopped(kernel: Kernel, model: Model) -> None:
+    # Mostly it is stopped before the server has heard of it; if not, it does not get far.
+    model.will(say("long", deltas=4).hang(after=3))
+    ran(kernel, "d = delegate('Go')\nd.stop()")
+    run = kernel.execute("d.result()")
+    assert run.ename == "TurnInterrupted"
+    assert ran(kernel, "d.status").result == "'interrupted'"
+
+
 @EMBEDDED
 def test_a_page_opens_and_stops_one_of_them(kernel: Kernel, model: Model) -> None:
     model.will(say("partly said", deltas=9).hang(after=6), say("fine"))

@@ -174,6 +174,12 @@ class DelegateRow {
     return Boolean(this.isLive) && this.row.status === "running";
   }
 
+  /** Whether it can be stopped: it works, or waits for its place under ids of its own. */
+  get canStop() {
+    const { status, turnId, startedAtMs } = this.row;
+    return Boolean(this.isLive) && (status === "running" || (status === "waiting" && turnId && !startedAtMs));
+  }
+
   update(row, depth, isLive) {
     if (row === this.row && depth === this.depth && isLive === this.isLive) {
       return;
@@ -208,10 +214,10 @@ class DelegateRow {
   }
 
   drawStop(row) {
-    if (!this.isRunning) {
+    if (!this.canStop) {
       this.isStopping = false;
     }
-    this.button.hidden = !this.isRunning;
+    this.button.hidden = !this.canStop;
     this.button.disabled = this.isStopping;
     setText(this.button, this.isStopping ? "Stopping…" : "Stop");
     this.button.title = `Stop ${visible(row.name)}`;
