@@ -225,13 +225,13 @@ class Session:
             raise InvalidRequestError("input must not be empty")
         if isinstance(op, Review):
             # Before it takes the place of another turn.
-            self._require_unused(submission.id)
+            self.require_unused(submission.id)
         while (active := self._active) is not None:
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
         self._require_open()
-        self._require_unused(submission.id)
+        self.require_unused(submission.id)
         overrides = op.overrides if isinstance(op, UserTurn) else TurnOverrides()
         config = self.config.with_overrides(overrides)
         turn = Turn(submission.id, op, config, self.state, self.lineage)
@@ -249,6 +249,16 @@ class Session:
         # Not the settings from before the wait: others may have changed meanwhile.
         self.config = self.config.with_overrides(overrides)
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def require_unused(self, turn_id: TurnId) -> None:
+        """Refuse an id that a turn of this thread has.
+
+        Raises:
+            DuplicateIdError: One has it.
+        """
+        if turn_id in self._used_turn_ids:
+            status = self.state.transcript.status_of(turn_id) or "used"
+            raise DuplicateIdError("turn", turn_id, status)
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:
         """Add input to the running turn.
@@ -429,11 +439,6 @@ class Session:
     def _require_open(self) -> None:
         if self.retired:
             raise ThreadNotFoundError(f"thread not found: {self.thread_id}")
-
-    def _require_unused(self, turn_id: TurnId) -> None:
-        if turn_id in self._used_turn_ids:
-            status = self.state.transcript.status_of(turn_id) or "used"
-            raise DuplicateIdError("turn", turn_id, status)
 
     def _name_record(self, name: str) -> Record:
         payload = {

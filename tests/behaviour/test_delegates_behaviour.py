@@ -280,6 +280,28 @@ async def test_a_chosen_turn_is_shown_instead_of_done_again(talk: Talk, lab: Lab
     assert len(lab.fake.requests) == 1
 
 
+@pytest.mark.parametrize("closed", [False, True])
+async def test_the_delegations_of_one_thread_are_not_those_of_another(
+    talk: Talk, lab: Lab, closed: bool
+) -> None:
+    lab.fake.add(say("once"), say("again"))
+    thread_id, other = [await talk.start_thread(lab.workspace) for _ in range(2)]
+    host = {"hostThreadId": str(uuid.uuid4())}
+    started = await delegate(talk, thread_id, "one", **host)
+    await talk.turn_end(started["turn"]["id"])
+    if closed:
+        await talk.ask("thread/unsubscribe", {"threadId": host["hostThreadId"]})
+        await talk.ask("thread/archive", {"threadId": host["hostThreadId"]})
+        await talk.ask("thread/unarchive", {"threadId": host["hostThreadId"]})
+
+    tasks = [{"input": [text("two")]}]
+    refusal = await talk.refused("delegate/start", {"threadId": other, "tasks": tasks, **host})
+
+    assert "is no thread of this one's delegations" in refusal.message
+    again = await delegate(talk, thread_id, "two", **host)
+    assert (await talk.turn_end(again["turn"]["id"]))["status"] == "completed"
+
+
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
