@@ -23,7 +23,7 @@ from codex_jupyter.core.review_text import (
 )
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import EndedTurn, Turn
-from codex_jupyter.errors import CodexError, DelegateError, ModelError
+from codex_jupyter.errors import CodexError, DelegateError, ModelError, RolloutError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.events import (
     ContextCompacted,
@@ -91,12 +91,13 @@ async def run_review(
         async for envelope in handle:
             await shown.take(envelope.event)
         problem = _problem(handle)
-    except DelegateError as error:
+    except CodexError as error:
         problem = error
     finally:
         with anyio.move_on_after(LEAVE_LIMIT, shield=True):
             await _leave(turn, shown, problem)
-    if problem is not None and turn.token.reason is None:
+    stopped = turn.token.reason is not None and not isinstance(problem, RolloutError)
+    if problem is not None and not stopped:
         raise problem
 
 

@@ -26,7 +26,7 @@ TARGETS: list[tuple[Json, str]] = [
 ]
 
 
-async def review(talk: Talk, thread_id: str, target: Json = CUSTOM, **params: Any) -> Json:
+async def review(talk: Talk, thread_id: str, target: Any = CUSTOM, **params: Any) -> Json:
     return await talk.ask("review/start", {"threadId": thread_id, "target": target, **params})
 
 
