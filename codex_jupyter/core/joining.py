@@ -39,7 +39,8 @@ def join_turn(active: Turn, submission: Submission) -> Accepted | None:
         TurnConflictError: Its id was chosen, so it must be a turn of its own.
         NotSteerableError: The running turn does not take it, or it needs a thread at rest.
     """
-    if isinstance(submission.op, Review) and isinstance(active.op, UserTurn | Notice):
+    replaces = isinstance(submission.op, Review) and isinstance(active.op, UserTurn | Notice)
+    if replaces and not active.is_leaving:
         # As the original does: a review is asked for about what is there now.
         active.interrupt("replaced by a review")
     if submission.chosen_by_caller:

@@ -77,10 +77,9 @@ class Kin:
                 turn.delegates -= working
                 await _close_all(working)
             if turn.token.reason is not None:
-                for child in tuple(self._stopped_with()):
-                    # One that somebody started after the stop is not stopped, so not waited for.
-                    if child.active is not None and child.active.is_leaving:
-                        await child.active.ended.wait()
+                async with anyio.create_task_group() as ending:
+                    for child in tuple(self._stopped_with()):
+                        ending.start_soon(_come_to_rest, child)
         if waiting.cancelled_caught:
             _log.error("turn %s ends, but something it started does not", turn.turn_id)
 
@@ -120,3 +119,14 @@ async def _close_all(delegates: "Iterable[Closes]") -> None:
     async with anyio.create_task_group() as closing:
         for delegate in delegates:
             closing.start_soon(delegate.aclose)
+
+
+async def _come_to_rest(child: "Session") -> None:
+    """Wait for the end of what a thread below does when a stop reaches it."""
+    active = child.active
+    if active is None:
+        # What an earlier turn left running is stopped, too.
+        await child.terminals.end_all()
+    elif active.is_leaving:
+        # One that somebody started after the stop is not stopped, so not waited for.
+        await active.ended.wait()

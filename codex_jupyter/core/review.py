@@ -22,7 +22,7 @@ from codex_jupyter.core.review_text import (
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.core.turn_parts import EndedTurn
-from codex_jupyter.errors import CodexError, DelegateError, ModelError
+from codex_jupyter.errors import CodexError, DelegateError, ModelError, RolloutError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.events import (
     ContextCompacted,
@@ -88,11 +88,12 @@ async def run_review(
             if isinstance(envelope.event.msg, TurnCompleted):
                 break  # it closes while its findings are read; the turn waits for that
         problem = _problem(handle)
-    except DelegateError as error:
+    except CodexError as error:
         problem = error
     finally:
         _leave(turn, shown, problem)
-    if problem is not None and turn.token.reason is None:
+    stopped = turn.token.reason is not None and not isinstance(problem, RolloutError)
+    if problem is not None and not stopped:
         raise problem
 
 

@@ -42,6 +42,7 @@ from codex_jupyter.protocol.events import (
 from codex_jupyter.protocol.items import input_preview
 from codex_jupyter.protocol.ops import (
     Notice,
+    Review,
     Submission,
     TurnOverrides,
     UserTurn,
@@ -224,14 +225,15 @@ class Session:
         op = submission.op
         if isinstance(op, UserTurn) and not op.input:
             raise InvalidRequestError("input must not be empty")
+        if isinstance(op, Review):
+            # Before it takes the place of another turn.
+            self.require_unused(submission.id)
         while (active := self._active) is not None:
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
         self._require_open()
-        if submission.id in self._used_turn_ids:
-            status = self.state.transcript.status_of(submission.id) or "used"
-            raise DuplicateIdError("turn", submission.id, status)
+        self.require_unused(submission.id)
         overrides = op.overrides if isinstance(op, UserTurn) else TurnOverrides()
         config = self.config.with_overrides(overrides)
         turn = Turn(submission.id, op, config, self.state, self.lineage)
@@ -249,6 +251,16 @@ class Session:
         # Not the settings from before the wait: others may have changed meanwhile.
         self.config = self.config.with_overrides(overrides)
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def require_unused(self, turn_id: TurnId) -> None:
+        """Refuse an id that a turn of this thread has.
+
+        Raises:
+            DuplicateIdError: One has it.
+        """
+        if turn_id in self._used_turn_ids:
+            status = self.state.transcript.status_of(turn_id) or "used"
+            raise DuplicateIdError("turn", turn_id, status)
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:
         """Add input to the running turn.

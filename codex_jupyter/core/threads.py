@@ -233,6 +233,11 @@ class ThreadManager:
                 return False
             return await self.unload(thread_id)
 
+    def stop_task(self, thread_id: ThreadId, turn_id: str) -> bool:
+        """Stop a delegate that has not begun; ``False`` if no turn has such a task."""
+        turns = (session.active for session in self._sessions.values())
+        return any(t.tasks.stop(thread_id, turn_id, "interrupted") for t in turns if t is not None)
+
     def post(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something as long as the threads run; it must end when its threads are closed."""
         if self._tasks is None:

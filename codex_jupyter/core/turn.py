@@ -13,6 +13,7 @@ from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.sampling import Sampler
 from codex_jupyter.core.session_state import SessionState, sum_of_tokens
+from codex_jupyter.core.task_list import TaskList
 from codex_jupyter.core.tool_calls import ToolCalls
 from codex_jupyter.core.turn_parts import Closes, Spoken
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
@@ -113,11 +114,9 @@ class Turn:
         self._beside: list[UserShell] = []
         self._running_beside = 0
         self._heard = False
-        self._wanted: list[DelegateTask] = list(op.tasks) if isinstance(op, Delegation) else []
-        self.tasks_taken = len(self._wanted)
-        """Tasks that were given to it so far, if it delegates."""
+        self.tasks = TaskList(op, self.token)
+        """What it delegates, if that is what it is for."""
 
-        self._held = isinstance(op, Delegation) and op.held
         self._news = Bell()
         self._compactions = 0
         self._closed = False
@@ -187,21 +186,14 @@ class Turn:
         """Have more delegates work in a turn that delegates; ``False`` if it is too late for it."""
         if self.is_leaving or not isinstance(self.op, Delegation):
             return False
-        added = list(tasks)
-        self._wanted += added
-        self.tasks_taken += len(added)
+        self.tasks.add(tasks)
         self.stir()
         return True
 
     def let_go(self) -> None:
         """Let a turn that delegates end with the tasks it has."""
-        self._held = False
+        self.tasks.held = False
         self.stir()
-
-    def take_tasks(self) -> list[DelegateTask]:
-        """Return the tasks that nobody has taken yet."""
-        wanted, self._wanted = self._wanted, []
-        return wanted
 
     async def next_beside(self) -> UserShell:
         """Wait for the next command to run beside the turn."""
@@ -288,7 +280,7 @@ class Turn:
         No await is between the look and the decision: what comes later comes too late and is told
         so, instead of being taken and never read.
         """
-        if self._steered or self._heard or self._wanted or self._held:
+        if self._steered or self._heard or self.tasks.is_open:
             return False
         self._closed = True
         return True

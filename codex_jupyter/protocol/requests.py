@@ -209,7 +209,7 @@ class TurnSteerParams(WireModel):
 
 
 class TurnInterruptParams(WireModel):
-    """Stop the running turn."""
+    """Stop the running turn, or a delegate that waits for its place."""
 
     METHOD: ClassVar[str] = "turn/interrupt"
     thread_id: str

@@ -7,7 +7,11 @@ from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.turn_parts import Spoken
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import (
+    InvalidRequestError,
+    NoActiveTurnError,
+    ThreadNotFoundError,
+)
 from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
 from codex_jupyter.protocol.requests import (
@@ -169,7 +173,13 @@ class Handlers:
 
     async def _turn_interrupt(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnInterruptParams, params)
-        self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
+        thread_id = parse_thread_id(asked.thread_id)
+        try:
+            self._threads.get(thread_id).interrupt(asked.turn_id)
+        except (ThreadNotFoundError, NoActiveTurnError):
+            # A delegate that waits for its place has ids, but no turn yet.
+            if not self._threads.stop_task(thread_id, asked.turn_id):
+                raise
         return {}
 
 

@@ -793,7 +793,7 @@ export type DelegateCloseResponse = DelegateCloseResult;
 export type DelegateCloseResult = {
 };
 
-/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. */
+/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. One of them is stopped by turn/interrupt with its own ids, also while it waits for its place. */
 export interface DelegateStartParams {
   /** A loaded thread; its settings are the most that the delegates get. */
   threadId: string;
@@ -2686,7 +2686,7 @@ export interface TurnError {
   additionalDetails?: string | null;
 }
 
-/** Stop the running turn. */
+/** Stop the running turn, or a delegate that waits for its place. */
 export interface TurnInterruptParams {
   threadId: string;
   turnId: string;
