@@ -125,6 +125,14 @@ class ThreadResumeParams(WireModel):
 
     METHOD: ClassVar[str] = "thread/resume"
     thread_id: str
+    """Ignored beside ``history`` and ``path``."""
+
+    history: list[dict[str, Any]] | None = None
+    """Experimental: items of the Responses API, with which a new thread begins."""
+
+    path: str | None = None
+    """Experimental: the thread's rollout below ``sessions`` of the home, which may be left out."""
+
     model: str | None = None
     model_provider: str | None = None
     cwd: str | None = None

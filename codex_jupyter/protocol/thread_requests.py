@@ -57,6 +57,9 @@ class ThreadForkParams(_OfThread):
     new_thread_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
     """Ours: the id the copy shall have. Duplicates are refused."""
 
+    path: str | None = None
+    """Experimental: the rollout to copy, as in thread/resume; ``threadId`` is then ignored."""
+
     last_turn_id: str | None = None
     """The last turn that is copied."""
 

@@ -26,6 +26,7 @@ from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.thread_sources import ThreadSources
 
 __all__ = ["Handlers"]
 
@@ -48,12 +49,14 @@ class Handlers:
         reader: ThreadReader,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
+        sources: ThreadSources,
         *others: MethodTable,
     ) -> None:
         self._threads = threads
         self._reader = reader
         self._subscriptions = subscriptions
         self._kernels = kernels
+        self._sources = sources
         self._methods: dict[str, Callable[[Connection, Any], Awaitable[Any]]] = {
             "thread/start": self._thread_start,
             "thread/resume": self._thread_resume,
@@ -95,9 +98,11 @@ class Handlers:
 
     async def _thread_resume(self, connection: Connection, params: Any) -> Any:
         asked = read_params(ThreadResumeParams, params)
-        session, _joined = await self._threads.resume(
-            parse_thread_id(asked.thread_id), _options(asked)
-        )
+        if asked.history is not None:
+            session = await self._sources.begin(asked.thread_id, asked.history, _options(asked))
+        else:
+            thread_id = await self._sources.named(asked.thread_id, asked.path)
+            session, _joined = await self._threads.resume(thread_id, _options(asked))
         # From here to the end there is no await: what is in the snapshot is not sent again, and
         # what comes after it is not missed.
         log, after = session.state.log, asked.after

@@ -32,6 +32,7 @@ from codex_jupyter.server.params import read_params
 from codex_jupyter.server.rights import require_owner
 from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.thread_sources import ThreadSources, check_items
 
 __all__ = ["ThreadHandlers"]
 
@@ -45,11 +46,16 @@ class ThreadHandlers:
     """Thin coroutines over the thread manager."""
 
     def __init__(
-        self, threads: ThreadManager, moves: ThreadMoves, subscriptions: Subscriptions
+        self,
+        threads: ThreadManager,
+        moves: ThreadMoves,
+        subscriptions: Subscriptions,
+        sources: ThreadSources,
     ) -> None:
         self._threads = threads
         self._moves = moves
         self._subscriptions = subscriptions
+        self._sources = sources
         self.methods: dict[str, Method] = {
             "thread/fork": self._fork,
             "thread/rollback": self._rollback,
@@ -69,7 +75,7 @@ class ThreadHandlers:
 
     async def _fork(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadForkParams, params)
-        source_id = parse_thread_id(asked.thread_id)
+        source_id = await self._sources.named(asked.thread_id, asked.path)
         chosen = None if asked.new_thread_id is None else parse_thread_id(asked.new_thread_id)
         if asked.last_turn_id is not None and asked.before_turn_id is not None:
             raise InvalidRequestError("give either `lastTurnId` or `beforeTurnId`, not both")
@@ -161,9 +167,7 @@ class ThreadHandlers:
         asked = read_params(ThreadInjectParams, params)
         if not asked.items:
             raise InvalidRequestError("items must not be empty")
-        for place, item in enumerate(asked.items):
-            if not isinstance(item.get("type"), str):
-                raise InvalidRequestError(f"items[{place}]: `type` must name a kind of item")
+        check_items(asked.items, "items")
         await self._threads.get(parse_thread_id(asked.thread_id)).inject(asked.items)
         return {}
 

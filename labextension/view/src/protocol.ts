@@ -2247,6 +2247,8 @@ export interface ThreadForkParams {
   threadId: string;
   /** Ours. The id the copy shall have. Duplicates are refused. */
   newThreadId?: string | null;
+  /** Experimental: the rollout to copy, as in thread/resume; `threadId` is then ignored. */
+  path?: string | null;
   /** The last turn that is copied. */
   lastTurnId?: string | null;
   /** The first turn that is not copied; not beside `lastTurnId`. */
@@ -2433,7 +2435,12 @@ export interface ThreadResult {
 
 /** Open a stored thread, or join one that is loaded. */
 export interface ThreadResumeParams {
+  /** Ignored beside `history` and `path`. */
   threadId: string;
+  /** Experimental: items of the Responses API, with which a new thread begins. */
+  history?: Array<Record<string, unknown>> | null;
+  /** Experimental: the thread's rollout below `sessions` of the home, which may be left out. */
+  path?: string | null;
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
