@@ -237,7 +237,6 @@ async def test_no_cap_is_the_largest_one(plain: Talk, monkeypatch: pytest.Monkey
         ({"timeoutMs": -1}, "negative"),
         ({"outputBytesCap": -1}, "negative"),
         ({"sandboxPolicy": {"type": "readOnly"}}, "sandboxed"),
-        ({"permissionProfile": "x"}, "profiles"),
     ],
 )
 async def test_what_contradicts_itself_is_refused(plain: Talk, params: Json, words: str) -> None:
@@ -292,3 +291,8 @@ async def test_descriptors_are_given_back(plain: Talk) -> None:
         await plain.ask("command/exec", {"command": ["true"], "processId": "t", "tty": True})
         await plain.refused("command/exec", {"command": ["no-such-program"]})
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+async def test_there_is_no_permission_profile_to_run_under(talk: Talk) -> None:
+    refused = await talk.refused("command/exec", sh("true", permissionProfile="x"))
+    assert (refused.code, "profiles" in refused.message) == (-32600, True)

@@ -198,7 +198,23 @@ TOOL = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
         ("thread/start", {"experimentalRawEvents": True}, "thread/start.experimentalRawEvents"),
         ("thread/resume", {"threadId": "x", "path": "/nowhere"}, "thread/resume.path"),
         ("thread/fork", {"threadId": "x", "path": "/nowhere"}, "thread/fork.path"),
+        ("thread/fork", {"threadId": "x", "beforeTurnId": "y"}, "thread/fork.beforeTurnId"),
+        ("thread/list", {"parentThreadId": ""}, "thread/list.parentThreadId"),
+        (
+            "turn/start",
+            {"threadId": "x", "input": [], "environments": []},
+            "turn/start.environments",
+        ),
+        (
+            "command/exec",
+            {"command": ["x"], "permissionProfile": "y"},
+            "command/exec.permissionProfile",
+        ),
         ("thread/backgroundTerminals/clean", {"threadId": "x"}, "thread/backgroundTerminals/clean"),
+        ("thread/queue/list", {"threadId": "x"}, "thread/queue/list"),
+        ("thread/search", {"searchTerm": ""}, "thread/search"),
+        ("thread/settings/update", {"threadId": "x"}, "thread/settings/update"),
+        ("turn/settings/update", {"threadId": "x", "turnId": "y"}, "turn/settings/update"),
     ],
 )
 async def test_what_may_still_change_needs_the_experimental_capability(

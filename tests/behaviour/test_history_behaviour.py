@@ -127,7 +127,7 @@ async def test_places_in_one_thread(lab: Lab, talk: Talk) -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "old"])
 async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> None:
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         thread_id = await spoken(lab, talk, ("find me", "ok"))
         assert await search(talk, "find") == [thread_id]
     index: Path = lab.home / "index.sqlite"
@@ -143,12 +143,12 @@ async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> No
         db.execute("CREATE TABLE files (x)")
         db.commit()
         db.close()
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         assert await search(talk, "find") == [thread_id]
 
 
 async def test_where_there_can_be_no_index_the_rest_works(lab: Lab) -> None:
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         thread_id = await spoken(lab, talk, ("find me", "ok"))
         (lab.home / "index.sqlite").mkdir()
         refusal = await talk.refused("thread/search", {"searchTerm": "find"})
