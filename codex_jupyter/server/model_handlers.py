@@ -29,8 +29,8 @@ class ModelHandlers:
         self.methods: dict[str, Method] = {"model/list": self._list}
 
     async def _list(self, _connection: Connection, params: Any) -> Json:
-        asked = read_params(ModelListParams, params or {})
-        names, default, reasoning = await self._threads.clients.models()
+        asked = read_params(ModelListParams, params)
+        names, default, reasoning = await self._threads.clients.models(asked.model_provider)
         page, following = page_of(names, asked.cursor, asked.limit, "models")
         return {
             "data": [_model(name, name == default, reasoning=reasoning) for name in page],
