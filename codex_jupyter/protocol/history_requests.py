@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.shapes import UUID_FORMAT, Thread, Turn
 
 __all__ = [
@@ -22,7 +22,7 @@ class TurnsListParams(WireModel):
     METHOD: ClassVar[str] = "thread/turns/list"
     thread_id: str
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     """Turns on a page, 1 to 100; default 25."""
 
     sort_direction: Literal["asc", "desc"] | None = None
@@ -52,12 +52,14 @@ class ThreadSearchParams(WireModel):
     METHOD: ClassVar[str] = "thread/search"
     search_term: str
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     """Threads on a page, 1 to 100; default 25."""
 
     archived: bool | None = None
-    sort_key: str | None = None
-    sort_direction: str | None = None
+    sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None
+    """Ignored, as is the direction: what fits best comes first."""
+
+    sort_direction: Literal["asc", "desc"] | None = None
     source_kinds: list[str] | None = None
 
 
@@ -83,7 +85,7 @@ class SearchOccurrencesParams(WireModel):
     thread_id: str
     search_term: str
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
 
 
 class Occurrence(WireModel):

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.items import ThreadItem
 
 __all__ = [
@@ -37,7 +37,7 @@ class ItemsListParams(WireModel):
     thread_id: str
     turn_id: str | None = None
     cursor: str | ItemsAnchor | None = None
-    limit: int | None = None
+    limit: Count | None = None
     """Items on a page, 1 to 100; default 25. A page also ends at 4 MiB."""
 
     sort_direction: Literal["asc", "desc"] | None = None

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,12 +14,17 @@ from codex_jupyter.errors import (
     MalformedParamsError,
     NotOfferedError,
 )
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.experimental import gated
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
-from codex_jupyter.server.wording import invalid_type, missing_field, unknown_variant
+from codex_jupyter.server.wording import (
+    invalid_type,
+    invalid_value,
+    missing_field,
+    unknown_variant,
+)
 
 __all__ = [
     "MAX_INPUT_CHARS",
@@ -48,6 +53,14 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "dict_type": "a map",
 }
 """What the original says of a type, by pydantic's name for the mistake."""
+
+_BOUNDED: Final[Mapping[int, str]] = {
+    0: "u32",
+    2**32 - 1: "u32",
+    -(2**63): "i64",
+    2**63 - 1: "i64",
+}
+"""And of a number, by the bound that it is beyond."""
 
 
 def read_params(model: type[Params], params: Any) -> Params:
@@ -101,7 +114,7 @@ def unknown_method(method: str) -> InvalidRequestError:
     return InvalidRequestError(unknown_variant(method, tuple(CLIENT_REQUESTS)))
 
 
-def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: PLR0911 - one table
+def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901, PLR0911 - one table
     kind, value = problem["type"], problem["input"]
     match kind:
         case "missing":
@@ -120,11 +133,28 @@ def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: PLR0
         case "model_type" | "model_attributes_type":
             shape = problem.get("ctx", {}).get("class_name", model.__name__)
             return invalid_type(value, f"struct {shape}")
+        case "int_type" | "int_from_float" if _is_count(problem, model):
+            return invalid_type(value, "u32")
         case _ if (expected := _EXPECTED.get(kind)) is not None:
             return invalid_type(value, expected)
+        case "greater_than_equal" | "less_than_equal" if (
+            expected := _BOUNDED.get(_bound(problem))
+        ) is not None:
+            return invalid_value(value, expected)
         case _:
             member = ".".join(str(part) for part in problem["loc"])
             return f"Invalid request: `{member}`: {problem['msg'][:300]}"
+
+
+def _is_count(problem: ErrorDetails, model: type[WireModel]) -> bool:
+    names = {field.alias: field.annotation for field in model.model_fields.values()}
+    kind = names.get(str(problem["loc"][0])) if len(problem["loc"]) == 1 else None
+    return Count in get_args(kind)
+
+
+def _bound(problem: ErrorDetails) -> int:
+    bounds = problem.get("ctx", {})
+    return int(bounds.get("ge", bounds.get("le", -1)))
 
 
 def _of(shape: str, model: type[WireModel]) -> str:

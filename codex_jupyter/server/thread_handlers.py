@@ -118,7 +118,7 @@ class ThreadHandlers:
         return {"thread": self._threads.shape(session, include_turns=True)}
 
     async def _loaded_list(self, _connection: Connection, params: Any) -> Json:
-        asked = read_params(ThreadLoadedListParams, params or {})
+        asked = read_params(ThreadLoadedListParams, params)
         ids = sorted(self._threads.loaded)
         if asked.cursor is not None:
             after = _cursor(asked.cursor)

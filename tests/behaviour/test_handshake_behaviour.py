@@ -120,8 +120,50 @@ async def test_an_unknown_method_is_refused_with_the_known_ones(talk: Talk) -> N
         (
             "thread/list",
             {"limit": 1.5},
-            "invalid type: floating point `1.5`, expected i64",
+            "invalid type: floating point `1.5`, expected u32",
             "limit",
+        ),
+        ("thread/list", {"limit": -1}, "invalid value: integer `-1`, expected u32", "limit"),
+        (
+            "thread/loaded/list",
+            {"limit": 2**32},
+            "invalid value: integer `4294967296`, expected u32",
+            "limit",
+        ),
+        (
+            "thread/shellCommand",
+            {"threadId": "x", "command": "y", "timeoutMs": 2**63},
+            "invalid value: integer `9223372036854775808`, expected i64",
+            "timeoutMs",
+        ),
+        (
+            "command/exec",
+            {"command": ["x"], "timeoutMs": 10**30},
+            f"invalid value: integer `{10**30}`, expected i64",
+            "timeoutMs",
+        ),
+        ("model/list", None, "missing field `params`", "params"),
+        ("thread/loaded/list", None, "missing field `params`", "params"),
+        ("mcpServerStatus/list", None, "missing field `params`", "params"),
+        (
+            "mcpServerStatus/list",
+            {"detail": "x"},
+            "unknown variant `x`, expected `full` or `toolsAndAuthOnly`",
+            "detail",
+        ),
+        (
+            "thread/search",
+            {"searchTerm": "x", "sortDirection": "up"},
+            "unknown variant `up`, expected `asc` or `desc`",
+            "sortDirection",
+        ),
+        (
+            "thread/list",
+            {"sourceKinds": ["cli", "x"]},
+            "unknown variant `x`, expected one of `cli`, `vscode`, `exec`, `appServer`, "
+            "`subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, "
+            "`subAgentOther`, `unknown`",
+            "sourceKinds.1",
         ),
         (
             "thread/list",
@@ -180,7 +222,7 @@ async def test_params_that_do_not_fit_never_come_back_whole(talk: Talk) -> None:
 
 
 async def test_the_reviewer_of_approvals_is_taken_and_told(lab: Lab, talk: Talk) -> None:
-    for reviewer in ("auto_review", "user"):
+    for reviewer in ("auto_review", "guardian_subagent", "user"):
         params = {"cwd": str(lab.workspace), "approvalsReviewer": reviewer}
         opened = await talk.ask("thread/start", params)
         assert opened["approvalsReviewer"] == reviewer

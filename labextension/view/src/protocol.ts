@@ -829,7 +829,7 @@ export interface DelegateTaskParams {
   threadId?: string | null;
   turnId?: string | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   cwd?: string | null;
   /** Counts as far as it allows no more than the thread's, as does `sandboxPolicy`. */
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
@@ -947,6 +947,7 @@ export interface ExperimentalFeatureListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
+  /** A loaded thread. Switches are the same for all. */
   threadId?: string | null;
 }
 
@@ -1204,9 +1205,11 @@ export interface HooksListEntry {
   errors: Array<SkillError>;
 }
 
-/** List the hooks of working directories; default: the server's. At most 32. */
+/** List the hooks of working directories. */
 export interface HooksListParams {
+  /** At most 32; default: the thread's if one is named, else the server's. */
   cwds?: Array<string> | null;
+  /** A loaded thread. */
   threadId?: string | null;
 }
 
@@ -1405,9 +1408,13 @@ export interface McpStatusListParams {
   limit?: number | null;
   /** Ours. The thread whose servers are meant; default: any loaded one that has started them. */
   threadId?: string | null;
+  /** Tell only of this one. */
+  serverName?: string | null;
+  /** Both tell the same here: resources are not looked at. */
+  detail?: 'full' | 'toolsAndAuthOnly' | null;
 }
 
-/** The result of mcpServerStatus/list; always one page. */
+/** The result of mcpServerStatus/list. */
 export interface McpStatusListResult {
   data: Array<McpServerStatus>;
   nextCursor?: string | null;
@@ -1468,12 +1475,14 @@ export interface Model {
   contextWindow?: number | null;
 }
 
-/** List the models of the configured provider. */
+/** List the models of a provider. */
 export interface ModelListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
   includeHidden?: boolean | null;
+  /** Default: the configured one. */
+  modelProvider?: string | null;
 }
 
 export type ModelListResponse = ModelListResult;
@@ -2257,7 +2266,7 @@ export interface ThreadForkParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2303,8 +2312,8 @@ export interface ThreadListParams {
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
   modelProviders?: Array<string> | null;
-  /** `cli`, `vscode`, `exec`, `appServer`, `subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, `subAgentOther`, `unknown`; default: the first two. */
-  sourceKinds?: Array<string> | null;
+  /** Default: `cli` and `vscode`. */
+  sourceKinds?: Array<'cli' | 'vscode' | 'exec' | 'appServer' | 'subAgent' | 'subAgentReview' | 'subAgentCompact' | 'subAgentThreadSpawn' | 'subAgentOther' | 'unknown'> | null;
   /** Only threads right below this one, of every kind. */
   parentThreadId?: string | null;
   /** Only threads below this one, however far, of every kind. */
@@ -2374,9 +2383,9 @@ export interface ThreadOpened {
   modelProvider: string;
   cwd: string;
   approvalPolicy: 'untrusted' | 'on-request' | 'never';
-  approvalsReviewer: 'user' | 'auto_review';
+  approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
   sandbox: SandboxPolicy;
-  reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  reasoningEffort?: string | null;
   /** Ours. What holds commands back on this machine, in words for a card. */
   sandboxing: string;
   /** Ours. Which model answers and why, and what the settings warn of. */
@@ -2445,7 +2454,7 @@ export interface ThreadResumeParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2486,8 +2495,9 @@ export interface ThreadSearchParams {
   /** Threads on a page, 1 to 100; default 25. */
   limit?: number | null;
   archived?: boolean | null;
-  sortKey?: string | null;
-  sortDirection?: string | null;
+  /** Ignored, as is the direction: what fits best comes first. */
+  sortKey?: 'created_at' | 'updated_at' | 'recency_at' | null;
+  sortDirection?: 'asc' | 'desc' | null;
   sourceKinds?: Array<string> | null;
 }
 
@@ -2522,9 +2532,9 @@ export interface ThreadSettingsParams {
   model?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
 }
 
@@ -2560,7 +2570,7 @@ export interface ThreadStartParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2744,9 +2754,9 @@ export interface TurnSettingsParams {
   threadId: string;
   turnId: string;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
 }
 
 /** The result of turn/settings/update. */
@@ -2781,10 +2791,10 @@ export interface TurnStartParams {
   clientUserMessageId?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
   outputSchema?: unknown;
 }
