@@ -23,7 +23,7 @@ class TurnsListParams(WireModel):
     thread_id: str
     cursor: str | None = None
     limit: Count | None = None
-    """Turns on a page, 1 to 100; default 25."""
+    """Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB."""
 
     sort_direction: Literal["asc", "desc"] | None = None
     """Newest first by default."""
@@ -43,7 +43,8 @@ class TurnsListResult(WireModel):
     """Goes on in the same direction; absent on the last page."""
 
     backwards_cursor: str | None = None
-    """Goes back, asked for with the other direction; absent on an empty page."""
+    """Goes back, asked for with the other direction, from the first entry of this page on, which is
+    told again as it is then; absent on an empty page."""
 
 
 class ThreadSearchParams(WireModel):
@@ -94,7 +95,7 @@ class Occurrence(WireModel):
     turn_id: str
     item_id: str
     turn_cursor: str
-    """For thread/turns/list: the page that begins after this turn."""
+    """For thread/turns/list: the page that begins with this turn."""
 
     snippet: str
     snippet_match_range: dict[str, int]

@@ -1301,7 +1301,7 @@ export interface ItemsListParams {
   threadId: string;
   turnId?: string | null;
   cursor?: string | ItemsAnchor | null;
-  /** Items on a page, 1 to 100; default 25. A page also ends at 4 MiB. */
+  /** Items on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Oldest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -1313,7 +1313,7 @@ export interface ItemsListResult {
   data: Array<ItemEntry>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
@@ -1321,7 +1321,7 @@ export interface ItemsListResult {
 export interface ItemsReadParams {
   threadId: string;
   turnId: string;
-  /** At most 100. Those that the turn does not have are left out. */
+  /** 1 to 100. Those that the turn does not have are left out. */
   itemIds: Array<string>;
 }
 
@@ -1574,7 +1574,7 @@ export interface Notice {
 export interface Occurrence {
   turnId: string;
   itemId: string;
-  /** For thread/turns/list: the page that begins after this turn. */
+  /** For thread/turns/list: the page that begins with this turn. */
   turnCursor: string;
   snippet: string;
   /** `start` and `end` in characters of the snippet; equal if it is not in it. */
@@ -2860,7 +2860,7 @@ export interface TurnWatchResult {
 export interface TurnsListParams {
   threadId: string;
   cursor?: string | null;
-  /** Turns on a page, 1 to 100; default 25. */
+  /** Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -2875,7 +2875,7 @@ export interface TurnsListResult {
   data: Array<Turn>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
