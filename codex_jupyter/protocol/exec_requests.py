@@ -55,7 +55,7 @@ class CommandExecParams(WireModel):
     """Variables in addition to the server's; ``null`` takes one away."""
 
     timeout_ms: Integer | None = None
-    """Default: 120000."""
+    """Default: 120000. What is not done by then is ended."""
 
     disable_timeout: bool = False
     output_bytes_cap: Integer | None = None
@@ -75,7 +75,7 @@ class CommandExecResult(WireModel):
     """The result of command/exec. The texts are empty if they were streamed."""
 
     exit_code: int
-    """128 + N if signal N ended it."""
+    """128 + N if signal N ended it, 124 if its time was up."""
 
     stdout: str
     stderr: str

@@ -205,13 +205,20 @@ def page_of(
     return entries[begin:end], str(end) if end < total else None
 
 
-def decoded(text: str, member: str) -> bytes:
+def decoded(
+    text: str, complaint: str, refusal: type[InvalidRequestError] = InvalidRequestError
+) -> bytes:
     """Return what a member holds in base64.
+
+    Args:
+        text: The member.
+        complaint: What the refusal begins with.
+        refusal: Its kind.
 
     Raises:
         InvalidRequestError: It is not base64.
     """
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequestError(f"`{member}` is not base64") from None
+    except (binascii.Error, ValueError) as error:
+        raise refusal(f"{complaint}: {str(error)[:200]}") from None

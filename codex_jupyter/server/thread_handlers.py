@@ -6,7 +6,7 @@ from typing import Any
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import InvalidIdError, InvalidRequestError
+from codex_jupyter.errors import InvalidIdError, InvalidRequestError, OutOfRangeError
 from codex_jupyter.ids import ThreadId, new_turn_id, parse_thread_id, parse_turn_id
 from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell
 from codex_jupyter.protocol.thread_requests import (
@@ -78,7 +78,7 @@ class ThreadHandlers:
         source_id = await self._sources.named(asked.thread_id, asked.path)
         chosen = None if asked.new_thread_id is None else parse_thread_id(asked.new_thread_id)
         if asked.last_turn_id is not None and asked.before_turn_id is not None:
-            raise InvalidRequestError("give either `lastTurnId` or `beforeTurnId`, not both")
+            raise InvalidRequestError("`beforeTurnId` cannot be combined with `lastTurnId`")
         session = await self._threads.fork(
             source_id,
             ThreadOptions(
@@ -199,6 +199,10 @@ class ThreadHandlers:
         if not asked.command.strip():
             raise InvalidRequestError("command must not be empty")
         session = self._threads.get(parse_thread_id(asked.thread_id))
+        if (asked.timeout_ms or 0) < 0:
+            raise OutOfRangeError(
+                f"thread/shellCommand timeoutMs must be non-negative, got {asked.timeout_ms}"
+            )
         timeout = (asked.timeout_ms or 0) / 1000 or _MAX_SHELL_SECONDS
         op = UserShell(asked.command, min(max(timeout, 0.001), _MAX_SHELL_SECONDS))
         accepted = await session.submit(Submission(new_turn_id(), op, chosen_by_caller=False))

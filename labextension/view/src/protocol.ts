@@ -532,7 +532,7 @@ export interface CommandExecParams {
   cwd?: string | null;
   /** Variables in addition to the server's; `null` takes one away. */
   env?: Record<string, string | null> | null;
-  /** Default: 120000. */
+  /** Default: 120000. What is not done by then is ended. */
   timeoutMs?: number | null;
   disableTimeout?: boolean;
   /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
@@ -561,7 +561,7 @@ export type CommandExecResponse = CommandExecResult;
 
 /** The result of command/exec. The texts are empty if they were streamed. */
 export interface CommandExecResult {
-  /** 128 + N if signal N ended it. */
+  /** 128 + N if signal N ended it, 124 if its time was up. */
   exitCode: number;
   stdout: string;
   stderr: string;
