@@ -19,7 +19,8 @@ from codex_jupyter.protocol.catalogue_requests import (
     PermissionProfileListParams,
     SkillsListParams,
 )
-from codex_jupyter.server.params import page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.settings import Provider, Settings
 from codex_jupyter.settings.config_view import shown_address

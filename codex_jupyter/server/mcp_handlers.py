@@ -6,7 +6,8 @@ from typing import Any
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.mcp_requests import McpStatusListParams
-from codex_jupyter.server.params import page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.tools.mcp import McpServers
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 from codex_jupyter.core.models import known_window
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.protocol.model_requests import ModelListParams
-from codex_jupyter.server.params import page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
 __all__ = ["ModelHandlers"]

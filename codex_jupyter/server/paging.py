@@ -1,13 +1,15 @@
-"""Pages of a history: how much is on one, and the cursors that lead from one to another."""
+"""Pages of lists and of histories: how much is on one, and the cursors that lead to others."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeVar
 
+from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.jsonrpc import encode
 
-__all__ = ["MAX_PAGE_BYTES", "fitting", "inclusive", "page_limit", "read_cursor"]
+__all__ = ["MAX_PAGE_BYTES", "fitting", "inclusive", "page_limit", "page_of", "read_cursor"]
 
 Json = dict[str, Any]
+Entry = TypeVar("Entry")
 
 MAX_PAGE_BYTES: Final = 60_000
 """Of the entries of one page as they are written, so that its line stays below 64 KiB, which is
@@ -45,3 +47,27 @@ def inclusive(cursor: str) -> str:
 def read_cursor(cursor: str) -> tuple[str, bool]:
     """Return which entry a cursor names, and whether its page begins with that one."""
     return cursor.removeprefix(_WITH), cursor.startswith(_WITH)
+
+
+def page_of(
+    entries: Sequence[Entry], cursor: str | None, limit: int | None, kind: str
+) -> tuple[Sequence[Entry], str | None]:
+    """Return one page of a list and the cursor of the next, ``None`` on the last.
+
+    Args:
+        entries: The whole list.
+        cursor: Index of the first one, as a decimal number; default: the beginning.
+        limit: Entries on a page, at least 1; default: all.
+        kind: What is listed, for the error.
+
+    Raises:
+        InvalidRequestError: The cursor is none, or past the end.
+    """
+    total = len(entries)
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
+        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
+    begin = 0 if cursor is None else int(cursor[:20])
+    if begin > total:
+        raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
+    end = total if limit is None else begin + max(1, limit)
+    return entries[begin:end], str(end) if end < total else None

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -32,13 +32,11 @@ __all__ = [
     "check_input",
     "check_request",
     "decoded",
-    "page_of",
     "read_params",
     "unknown_method",
 ]
 
 Params = TypeVar("Params", bound=WireModel)
-Entry = TypeVar("Entry")
 
 MAX_INPUT_CHARS: Final = 1_048_576
 """Characters of text in one input (0.107 and 0.169 alike)."""
@@ -179,30 +177,6 @@ def check_input(items: list[UserInput]) -> None:
     chars = input_chars(items)
     if chars > MAX_INPUT_CHARS:
         raise InputTooLargeError(chars, MAX_INPUT_CHARS)
-
-
-def page_of(
-    entries: Sequence[Entry], cursor: str | None, limit: int | None, kind: str
-) -> tuple[Sequence[Entry], str | None]:
-    """Return one page of a list and the cursor of the next, ``None`` on the last.
-
-    Args:
-        entries: The whole list.
-        cursor: Index of the first one, as a decimal number; default: the beginning.
-        limit: Entries on a page, at least 1; default: all.
-        kind: What is listed, for the error.
-
-    Raises:
-        InvalidRequestError: The cursor is none, or past the end.
-    """
-    total = len(entries)
-    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
-    begin = 0 if cursor is None else int(cursor[:20])
-    if begin > total:
-        raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
-    end = total if limit is None else begin + max(1, limit)
-    return entries[begin:end], str(end) if end < total else None
 
 
 def decoded(

@@ -21,7 +21,8 @@ from codex_jupyter.protocol.queue_requests import (
     TurnSettingsParams,
 )
 from codex_jupyter.rpc import Reply
-from codex_jupyter.server.params import check_input, page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import check_input, read_params
 from codex_jupyter.server.queued_turns import Queued, QueuedTurns
 from codex_jupyter.server.submitting import begun_turn
 from codex_jupyter.server.subscriptions import Connection

@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import InvalidIdError, InvalidRequestError, OutOfRangeError
 from codex_jupyter.ids import ThreadId, new_turn_id, parse_thread_id, parse_turn_id
-from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell
+from codex_jupyter.protocol.ops import Compact, Submission, UserShell
 from codex_jupyter.protocol.thread_requests import (
     ThreadArchiveParams,
     ThreadCompactParams,
@@ -27,6 +26,7 @@ from codex_jupyter.protocol.thread_requests import (
 )
 from codex_jupyter.rollout.cutting import Cut
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.rights import require_owner
@@ -81,17 +81,7 @@ class ThreadHandlers:
             raise InvalidRequestError("`beforeTurnId` cannot be combined with `lastTurnId`")
         session = await self._threads.fork(
             source_id,
-            ThreadOptions(
-                model=asked.model,
-                model_provider=asked.model_provider,
-                cwd=asked.cwd,
-                approval_policy=asked.approval_policy,
-                approvals_reviewer=asked.approvals_reviewer,
-                sandbox=asked.sandbox,
-                config=asked.config,
-                base_instructions=asked.base_instructions,
-                developer_instructions=asked.developer_instructions,
-            ),
+            options_of(asked),
             cut=Cut(_stored_id(asked.last_turn_id), _stored_id(asked.before_turn_id)),
             thread_id=chosen,
             ephemeral=asked.ephemeral,
@@ -180,16 +170,7 @@ class ThreadHandlers:
     async def _settings(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadSettingsParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        overrides = TurnOverrides(
-            cwd=asked.cwd,
-            approval_policy=asked.approval_policy,
-            approvals_reviewer=asked.approvals_reviewer,
-            sandbox=asked.sandbox_policy.wire() if asked.sandbox_policy else None,
-            model=asked.model,
-            effort=asked.effort,
-            summary=asked.summary,
-        )
-        session.update_settings(overrides)
+        session.update_settings(overrides_of(asked))
         return Reply({}, then=session.tell_settings)
 
     async def _shell(self, connection: Connection, params: Any) -> Reply:
