@@ -5,7 +5,7 @@ from typing import Any
 
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.ids import parse_thread_id
-from codex_jupyter.protocol.mcp_requests import McpStatusListParams
+from codex_jupyter.protocol.mcp_requests import McpReloadParams, McpStatusListParams
 from codex_jupyter.server.paging import page_of
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
@@ -44,7 +44,8 @@ class McpHandlers:
                 return status
         return McpServers(self._threads.settings.mcp_servers, {}).status
 
-    async def _reload(self, _connection: Connection, _params: Any) -> Json:
+    async def _reload(self, _connection: Connection, params: Any) -> Json:
+        read_params(McpReloadParams, params)
         for thread_id in self._threads.loaded:
             self._threads.get(thread_id).mcp.reload()
         return {}

@@ -41,6 +41,16 @@ Params = TypeVar("Params", bound=WireModel)
 MAX_INPUT_CHARS: Final = 1_048_576
 """Characters of text in one input (0.107 and 0.169 alike)."""
 
+_WITHOUT_PARAMS: Final = frozenset(
+    {
+        "account/logout",
+        "config/mcpServer/reload",
+        "configRequirements/read",
+        "serverRequest/list",
+    }
+)
+"""Methods that say all by their name. All others need the member, be it an empty object."""
+
 _EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "a string",
     "int_type": "i64",
@@ -62,11 +72,15 @@ _BOUNDED: Final[Mapping[int, str]] = {
 
 
 def read_params(model: type[Params], params: Any) -> Params:
-    """Validate ``params`` as ``model``.
+    """Validate ``params`` as ``model``; only methods of `_WITHOUT_PARAMS` may leave them out.
 
     Raises:
         MalformedParamsError: Something is missing or does not fit; the text names the first.
     """
+    if getattr(model, "METHOD", None) in _WITHOUT_PARAMS:
+        if params is not None and not isinstance(params, dict):
+            raise MalformedParamsError(invalid_type(params, "unit"), "params")
+        params = {}
     if params is None:
         raise MalformedParamsError(missing_field("params"), "params")
     try:
@@ -88,8 +102,7 @@ def check_request(method: str, params: Any) -> None:
         if method in OUT_OF_SCOPE:
             return
         raise unknown_method(method)
-    if params is not None or shapes[0].model_fields:
-        read_params(shapes[0], params)
+    read_params(shapes[0], params)
 
 
 def check_gate(method: str, params: Any) -> None:

@@ -35,6 +35,8 @@ async def test_nothing_is_answered_before_the_greeting(lab: Lab, method: str) ->
         ("no/such/method", {}, "unknown variant `no/such/method`, expected one of `initialize`,"),
         ("thread/read", {}, "missing field `threadId`"),
         ("thread/read", None, "missing field `params`"),
+        ("collaborationMode/list", None, "missing field `params`"),
+        ("account/logout", [], "invalid type: sequence, expected unit"),
     ],
 )
 async def test_what_is_no_request_is_refused_as_that_even_before_the_greeting(
@@ -145,6 +147,9 @@ async def test_an_unknown_method_is_refused_with_the_known_ones(talk: Talk) -> N
         ("model/list", None, "missing field `params`", "params"),
         ("thread/loaded/list", None, "missing field `params`", "params"),
         ("mcpServerStatus/list", None, "missing field `params`", "params"),
+        ("config/mcpServer/reload", [], "invalid type: sequence, expected unit", "params"),
+        ("configRequirements/read", "x", 'invalid type: string "x", expected unit', "params"),
+        ("account/logout", 5, "invalid type: integer `5`, expected unit", "params"),
         (
             "mcpServerStatus/list",
             {"detail": "x"},
