@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from codex_jupyter.errors import (
     DuplicateIdError,
+    InvalidRequestError,
     RolloutError,
     ThreadNotFoundError,
 )
@@ -19,7 +20,7 @@ from codex_jupyter.rollout.catalogue import Catalogue, ListQuery, Page
 from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.disk import Disk, create_file, make_folder, reporting
 from codex_jupyter.rollout.fold import StoredThread
-from codex_jupyter.rollout.folders import Folders, new_rollout_path
+from codex_jupyter.rollout.folders import ACTIVE, Folders, new_rollout_path
 from codex_jupyter.rollout.index import Found, SearchIndex
 from codex_jupyter.rollout.late import LateRecorder
 from codex_jupyter.rollout.moves import Moves, fork_pieces
@@ -170,6 +171,14 @@ class ThreadStore:
         return recorder, await self._run(
             lambda: read_thread(file.path, thread_id, archived=False).thread
         )
+
+    async def thread_at(self, path: Path) -> ThreadId:
+        """Return whose rollout a file is; a path that is relative starts at the home.
+
+        Raises:
+            InvalidRequestError: It is none of this home's active ones, or is not there.
+        """
+        return await self._run(lambda: self._thread_at(self._home / path))
 
     async def records(self, thread_id: ThreadId) -> Sequence[Record]:
         """Return all records of a stored, active thread, whoever owns it.
@@ -336,6 +345,19 @@ class ThreadStore:
             "forked_from_id": source_id,
         }
         return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+
+    def _thread_at(self, path: Path) -> ThreadId:
+        thread_id = self._folders.thread_at(path)
+        if thread_id is None:
+            raise InvalidRequestError(
+                f"`{path}` is no rollout below {self._home / ACTIVE}; "
+                "only those can be opened by path"
+            )
+        if not path.is_file():
+            raise InvalidRequestError(
+                f"failed to resolve rollout path `{path}`: file does not exist"
+            )
+        return thread_id
 
     def _records(self, thread_id: ThreadId) -> Sequence[Record]:
         path = self._folders.find(thread_id, archived=False)

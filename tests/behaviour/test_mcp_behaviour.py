@@ -74,6 +74,12 @@ async def test_tools_are_offered_called_and_shown(lab: Lab) -> None:
         assert "Error executing tool fail" in output(lab)
         status = await talk.ask("mcpServerStatus/list", {})
         assert "add" in status["data"][0]["tools"]
+        assert status["nextCursor"] is None
+        for name, found in (("things", ["things"]), ("absent", [])):
+            status = await talk.ask("mcpServerStatus/list", {"serverName": name})
+            assert [server["name"] for server in status["data"]] == found
+        refused = await talk.refused("mcpServerStatus/list", {"cursor": "9"})
+        assert refused.message == "cursor 9 exceeds total MCP servers 1"
 
 
 async def test_a_call_is_asked_for_and_for_the_session_means_the_tool(lab: Lab) -> None:

@@ -201,4 +201,9 @@ async def test_a_kernel_may_not_order_commands_nobody_is_asked_about(lab: Lab) -
             assert "this connection (kernel) may not" in refusal.message
         refusal = await owner.refused("thread/shellCommand", {**asked, "command": " "})
         assert refusal.message == "command must not be empty"
+        refusal = await owner.refused("thread/shellCommand", {**asked, "timeoutMs": -1})
+        assert (refusal.code, refusal.message) == (
+            -32602,
+            "thread/shellCommand timeoutMs must be non-negative, got -1",
+        )
     assert not (lab.workspace / "made").exists()

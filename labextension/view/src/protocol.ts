@@ -532,7 +532,7 @@ export interface CommandExecParams {
   cwd?: string | null;
   /** Variables in addition to the server's; `null` takes one away. */
   env?: Record<string, string | null> | null;
-  /** Default: 120000. */
+  /** Default: 120000. What is not done by then is ended. */
   timeoutMs?: number | null;
   disableTimeout?: boolean;
   /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
@@ -561,7 +561,7 @@ export type CommandExecResponse = CommandExecResult;
 
 /** The result of command/exec. The texts are empty if they were streamed. */
 export interface CommandExecResult {
-  /** 128 + N if signal N ended it. */
+  /** 128 + N if signal N ended it, 124 if its time was up. */
   exitCode: number;
   stdout: string;
   stderr: string;
@@ -829,7 +829,7 @@ export interface DelegateTaskParams {
   threadId?: string | null;
   turnId?: string | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   cwd?: string | null;
   /** Counts as far as it allows no more than the thread's, as does `sandboxPolicy`. */
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
@@ -947,6 +947,7 @@ export interface ExperimentalFeatureListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
+  /** A loaded thread. Switches are the same for all. */
   threadId?: string | null;
 }
 
@@ -1204,9 +1205,11 @@ export interface HooksListEntry {
   errors: Array<SkillError>;
 }
 
-/** List the hooks of working directories; default: the server's. At most 32. */
+/** List the hooks of working directories. */
 export interface HooksListParams {
+  /** At most 32; default: the thread's if one is named, else the server's. */
   cwds?: Array<string> | null;
+  /** A loaded thread. */
   threadId?: string | null;
 }
 
@@ -1298,7 +1301,7 @@ export interface ItemsListParams {
   threadId: string;
   turnId?: string | null;
   cursor?: string | ItemsAnchor | null;
-  /** Items on a page, 1 to 100; default 25. A page also ends at 4 MiB. */
+  /** Items on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Oldest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -1310,7 +1313,7 @@ export interface ItemsListResult {
   data: Array<ItemEntry>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
@@ -1318,7 +1321,7 @@ export interface ItemsListResult {
 export interface ItemsReadParams {
   threadId: string;
   turnId: string;
-  /** At most 100. Those that the turn does not have are left out. */
+  /** 1 to 100. Those that the turn does not have are left out. */
   itemIds: Array<string>;
 }
 
@@ -1405,9 +1408,13 @@ export interface McpStatusListParams {
   limit?: number | null;
   /** Ours. The thread whose servers are meant; default: any loaded one that has started them. */
   threadId?: string | null;
+  /** Tell only of this one. */
+  serverName?: string | null;
+  /** Both tell the same here: resources are not looked at. */
+  detail?: 'full' | 'toolsAndAuthOnly' | null;
 }
 
-/** The result of mcpServerStatus/list; always one page. */
+/** The result of mcpServerStatus/list. */
 export interface McpStatusListResult {
   data: Array<McpServerStatus>;
   nextCursor?: string | null;
@@ -1468,12 +1475,14 @@ export interface Model {
   contextWindow?: number | null;
 }
 
-/** List the models of the configured provider. */
+/** List the models of a provider. */
 export interface ModelListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
   includeHidden?: boolean | null;
+  /** Default: the configured one. */
+  modelProvider?: string | null;
 }
 
 export type ModelListResponse = ModelListResult;
@@ -1565,7 +1574,7 @@ export interface Notice {
 export interface Occurrence {
   turnId: string;
   itemId: string;
-  /** For thread/turns/list: the page that begins after this turn. */
+  /** For thread/turns/list: the page that begins with this turn. */
   turnCursor: string;
   snippet: string;
   /** `start` and `end` in characters of the snippet; equal if it is not in it. */
@@ -2247,6 +2256,8 @@ export interface ThreadForkParams {
   threadId: string;
   /** Ours. The id the copy shall have. Duplicates are refused. */
   newThreadId?: string | null;
+  /** Experimental: the rollout to copy, as in thread/resume; `threadId` is then ignored. */
+  path?: string | null;
   /** The last turn that is copied. */
   lastTurnId?: string | null;
   /** The first turn that is not copied; not beside `lastTurnId`. */
@@ -2255,7 +2266,7 @@ export interface ThreadForkParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2301,8 +2312,8 @@ export interface ThreadListParams {
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
   modelProviders?: Array<string> | null;
-  /** `cli`, `vscode`, `exec`, `appServer`, `subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, `subAgentOther`, `unknown`; default: the first two. */
-  sourceKinds?: Array<string> | null;
+  /** Default: `cli` and `vscode`. */
+  sourceKinds?: Array<'cli' | 'vscode' | 'exec' | 'appServer' | 'subAgent' | 'subAgentReview' | 'subAgentCompact' | 'subAgentThreadSpawn' | 'subAgentOther' | 'unknown'> | null;
   /** Only threads right below this one, of every kind. */
   parentThreadId?: string | null;
   /** Only threads below this one, however far, of every kind. */
@@ -2372,9 +2383,9 @@ export interface ThreadOpened {
   modelProvider: string;
   cwd: string;
   approvalPolicy: 'untrusted' | 'on-request' | 'never';
-  approvalsReviewer: 'user' | 'auto_review';
+  approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
   sandbox: SandboxPolicy;
-  reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  reasoningEffort?: string | null;
   /** Ours. What holds commands back on this machine, in words for a card. */
   sandboxing: string;
   /** Ours. Which model answers and why, and what the settings warn of. */
@@ -2433,12 +2444,17 @@ export interface ThreadResult {
 
 /** Open a stored thread, or join one that is loaded. */
 export interface ThreadResumeParams {
+  /** Ignored beside `history` and `path`. */
   threadId: string;
+  /** Experimental: items of the Responses API, with which a new thread begins. */
+  history?: Array<Record<string, unknown>> | null;
+  /** Experimental: the thread's rollout below `sessions` of the home, which may be left out. */
+  path?: string | null;
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2479,8 +2495,9 @@ export interface ThreadSearchParams {
   /** Threads on a page, 1 to 100; default 25. */
   limit?: number | null;
   archived?: boolean | null;
-  sortKey?: string | null;
-  sortDirection?: string | null;
+  /** Ignored, as is the direction: what fits best comes first. */
+  sortKey?: 'created_at' | 'updated_at' | 'recency_at' | null;
+  sortDirection?: 'asc' | 'desc' | null;
   sourceKinds?: Array<string> | null;
 }
 
@@ -2515,9 +2532,9 @@ export interface ThreadSettingsParams {
   model?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
 }
 
@@ -2553,7 +2570,7 @@ export interface ThreadStartParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2737,9 +2754,9 @@ export interface TurnSettingsParams {
   threadId: string;
   turnId: string;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
 }
 
 /** The result of turn/settings/update. */
@@ -2774,10 +2791,10 @@ export interface TurnStartParams {
   clientUserMessageId?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
   outputSchema?: unknown;
 }
@@ -2843,7 +2860,7 @@ export interface TurnWatchResult {
 export interface TurnsListParams {
   threadId: string;
   cursor?: string | null;
-  /** Turns on a page, 1 to 100; default 25. */
+  /** Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -2858,7 +2875,7 @@ export interface TurnsListResult {
   data: Array<Turn>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
