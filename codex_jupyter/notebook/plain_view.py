@@ -122,7 +122,11 @@ class PlainView(ipywidgets.VBox):
             "\n".join(str(q["question"]) for q in request.get("questions") or ()), disabled=True
         )
         send = _button("Answer", "success", partial(self._send_answers, request, fields, told))
-        return ipywidgets.VBox([told, *fields.values(), send])
+        buttons = [send]
+        if request.get("mayDecline"):
+            label, style = _LABELS["decline"]
+            buttons.append(_button(label, style, partial(self._decide, request, "decline", told)))
+        return ipywidgets.VBox([told, *fields.values(), *buttons])
 
     def _decide(self, request: Json, decision: str, told: Any) -> None:
         asked = {"action": "decide", "requestId": request["requestId"], "decision": decision}

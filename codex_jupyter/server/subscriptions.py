@@ -12,6 +12,7 @@ from codex_jupyter.rpc import Peer
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.projection import BROADCAST, notification_of
 from codex_jupyter.server.rights import OWNER, Rights
+from codex_jupyter.view.requests import answer_for
 
 __all__ = ["Connection", "Subscriptions"]
 
@@ -164,7 +165,8 @@ class Subscriptions:
         asked = self._asked.get(request_id)
         if asked is None or asked.method == _TOOL_CALL or asked.params.get("digest") != digest:
             return False
-        return self._settle(asked.thread_id, request_id, Answered(result))
+        answer = answer_for(asked.method, asked.params, result)
+        return self._settle(asked.thread_id, request_id, Answered(answer))
 
     def count(self, rights: Callable[[Rights], bool]) -> int:
         """Return how many connections have such rights."""

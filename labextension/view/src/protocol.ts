@@ -1387,6 +1387,39 @@ export type McpReloadParams = {
 export type McpReloadResult = {
 };
 
+/** The answer to an MCP server's question. Whatever cannot be read counts as `decline`. An error counts as `decline`, too. */
+export interface McpServerElicitationAnswer {
+  action: 'accept' | 'decline' | 'cancel';
+  /** The fields of the form by name, with `accept`; nothing for an address. */
+  content?: unknown;
+  _meta?: unknown;
+}
+
+/** Pass on what an MCP server asks the user while one of its tools runs. `mode` is `form`, with a `requestedSchema` of flat fields, or `url`, with an address that the user is to open. The first answer settles it; all are told with `serverRequest/resolved`. It is put under every approval policy: it is a question. */
+export interface McpServerElicitationParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId?: string | null;
+  /** Ours. The call that the server works on, an item of type `mcpToolCall`. */
+  itemId?: string | null;
+  /** Ours. */
+  startedAtMs?: number | null;
+  serverName: string;
+  mode: 'form' | 'url';
+  message: string;
+  /** The form's JSON schema, as the server sent it. */
+  requestedSchema?: Record<string, unknown> | null;
+  url?: string | null;
+  elicitationId?: string | null;
+  /** What the server sent along. */
+  _meta?: unknown;
+}
+
+export type McpServerElicitationRequestParams = McpServerElicitationParams;
+
+export type McpServerElicitationRequestResponse = McpServerElicitationAnswer;
+
 export type McpServerRefreshResponse = McpReloadResult;
 
 /** One server. */
@@ -2009,6 +2042,10 @@ export type ServerRequest = {
   id: RequestId;
   method: 'item/tool/requestUserInput';
   params: UserInputRequestParams;
+} | {
+  id: RequestId;
+  method: 'mcpServer/elicitation/request';
+  params: McpServerElicitationParams;
 } | {
   id: RequestId;
   method: 'item/tool/call';
@@ -3023,6 +3060,7 @@ export interface ServerRequests {
   'item/commandExecution/requestApproval': { params: CommandExecutionRequestApprovalParams; result: CommandExecutionRequestApprovalResponse };
   'item/fileChange/requestApproval': { params: FileChangeRequestApprovalParams; result: FileChangeRequestApprovalResponse };
   'item/tool/requestUserInput': { params: ToolRequestUserInputParams; result: ToolRequestUserInputResponse };
+  'mcpServer/elicitation/request': { params: McpServerElicitationRequestParams; result: McpServerElicitationRequestResponse };
   'item/tool/call': { params: DynamicToolCallParams; result: DynamicToolCallResponse };
 }
 
