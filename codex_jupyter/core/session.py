@@ -245,7 +245,9 @@ class Session:
             turn.ended.set()
             raise
         # Not the settings from before the wait: others may have changed meanwhile.
-        self.config = self.config.with_overrides(overrides)
+        before, self.config = self.config, self.config.with_overrides(overrides)
+        if self.config.wire() != before.wire():
+            self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:

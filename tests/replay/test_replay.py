@@ -141,19 +141,6 @@ DIFFERENT: dict[str, dict[int, tuple[str, list[str]]]] = {
     "plan_update": {
         3: ("the plan is told", [*BEGUN, "turn/plan/updated", *ANSWERED, DONE]),
     },
-    "reasoning_text": {
-        3: (
-            "settings that come with a turn are not told apart from it",
-            [
-                *BEGUN,
-                "item/started reasoning",
-                "item/completed reasoning",
-                *ANSWERED,
-                *ANSWERED,
-                DONE,
-            ],
-        ),
-    },
     "review_inline": {
         3: (
             ONE_TURN,
