@@ -12,13 +12,13 @@ import anyio.to_thread
 
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
-from codex_jupyter.core.history import user_message
 from codex_jupyter.core.history_edits import HistoryEdits
 from codex_jupyter.core.initial_state import initial_state
 from codex_jupyter.core.joining import Accepted, join_turn
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
-from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
+from codex_jupyter.core.spoken import Spoken
+from codex_jupyter.core.turn import EndedTurn, Turn
 from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
@@ -220,7 +220,7 @@ class Session:
             RolloutError: The turn could not be stored; the id stays free and no override counts.
         """
         op = submission.op
-        if isinstance(op, UserTurn) and not op.input:
+        if isinstance(op, UserTurn) and not op.input and op.delivered is None:
             raise InvalidRequestError("input must not be empty")
         while (active := self._active) is not None:
             if (steered := join_turn(active, submission)) is not None:
@@ -452,8 +452,8 @@ class Session:
         if isinstance(turn.op, Notice):
             items = (*context_items(self.state.told, turn.config), *turn.op.items)
         elif turn.spoken is not None:
-            message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
-            items = (*context_items(self.state.told, turn.config), message)
+            remembered = await anyio.to_thread.run_sync(turn.spoken.for_model)
+            items = (*context_items(self.state.told, turn.config), *remembered)
         await self._create_rollout(turn.config)
         await self.state.record(start_records(turn, items))
         self.state.history.append(items)

@@ -12,10 +12,10 @@ import anyio.to_thread
 from codex_jupyter.core.compaction import compacted_history, compaction_limit, summarise
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
-from codex_jupyter.core.history import user_message
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.sampling import Sampler
 from codex_jupyter.core.session_state import SessionState, sum_of_tokens
+from codex_jupyter.core.spoken import Spoken, spoken_of
 from codex_jupyter.core.tool_calls import ToolCalls
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
 from codex_jupyter.errors import CodexError, ModelError
@@ -33,7 +33,6 @@ from codex_jupyter.protocol.events import (
     TextDelta,
     Warned,
 )
-from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.ops import (
     Compact,
     DelegateTask,
@@ -50,7 +49,7 @@ from codex_jupyter.tools.policy import Policy, SessionApprovals
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.turn_diff import TurnDiff
 
-__all__ = ["Closes", "EndedTurn", "Spoken", "Turn"]
+__all__ = ["Closes", "EndedTurn", "Turn"]
 
 Json = dict[str, Any]
 
@@ -60,25 +59,6 @@ _MAX_COMPACTIONS: Final = 4
 _SUMMED_UP: Final = (
     "The conversation was summed up to make room in the model's context; details may be lost."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """Input of the user's that a turn takes in, at its start or while it runs."""
-
-    input: tuple[UserInput, ...]
-    client_message_id: str | None = None
-    item_id: ItemId = field(default_factory=new_item_id)
-
-    def item(self) -> Json:
-        """Return the thread item that shows it."""
-        content = [entry.wire() for entry in self.input]
-        return {
-            "type": "userMessage",
-            "id": self.item_id,
-            "clientId": self.client_message_id,
-            "content": content,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +113,7 @@ class Turn:
         self.turn_diff = TurnDiff(config.cwd)
         self.environment: Mapping[str, str] = state.environment
         self.output_tokens = config.output_tokens
-        self.spoken = Spoken(op.input, op.client_message_id) if isinstance(op, UserTurn) else None
+        self.spoken = spoken_of(op) if isinstance(op, UserTurn) else None
         self.config = config
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
@@ -419,10 +399,10 @@ class Turn:
 
     async def take_in(self, spoken: Spoken) -> None:
         """Show and remember input that came while the turn ran."""
-        message = await anyio.to_thread.run_sync(user_message, spoken.input)
+        remembered = await anyio.to_thread.run_sync(spoken.for_model)
         item = spoken.item()
         self.start_item(item)
-        await self.complete_item(item, history=(message,))
+        await self.complete_item(item, history=remembered)
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""

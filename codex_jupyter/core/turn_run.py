@@ -11,7 +11,8 @@ import anyio.abc
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
+from codex_jupyter.core.spoken import Spoken
+from codex_jupyter.core.turn import EndedTurn, Turn
 from codex_jupyter.core.turn_records import aborted_message, end_record, wire_error, wire_turn
 from codex_jupyter.core.user_shell import run_user_shell
 from codex_jupyter.errors import CodexError, ModelError, RolloutError

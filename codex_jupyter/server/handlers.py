@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from codex_jupyter.core.config import ThreadOptions
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import Spoken
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
@@ -23,7 +23,13 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
+from codex_jupyter.server.params import (
+    check_gate,
+    check_input,
+    read_params,
+    tool_message_of,
+    unknown_method,
+)
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -142,6 +148,7 @@ class Handlers:
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
         check_input(asked.input)
+        delivered = tool_message_of(asked)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
@@ -149,6 +156,7 @@ class Handlers:
             _overrides(asked),
             output_schema=asked.output_schema,
             client_message_id=asked.client_user_message_id,
+            delivered=delivered,
         )
         accepted = await submit_for(
             connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)

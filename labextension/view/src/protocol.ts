@@ -1165,6 +1165,18 @@ export type FsWriteFileResponse = FsWriteFileResult;
 export type FsWriteFileResult = {
 };
 
+/** What a tool outside of the conversation delivered; started and completed at once. */
+export interface FunctionCallOutputItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'functionCallOutput';
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+}
+
 export type FuzzyFileSearchParams = FileSearchParams;
 
 export type FuzzyFileSearchResponse = FileSearchResult;
@@ -2320,7 +2332,7 @@ export interface ThreadInjectParams {
   items: Array<Record<string, unknown>>;
 }
 
-export type ThreadItem = UserMessageItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
+export type ThreadItem = UserMessageItem | FunctionCallOutputItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
 
 export type ThreadItemsListParams = ItemsListParams;
 
@@ -2817,6 +2829,12 @@ export interface TurnStartParams {
   effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
   outputSchema?: unknown;
+  /** Instead of `input`, which is then empty; it joins a running turn as input does. */
+  toolOutput?: TurnToolOutput | null;
+  /** What started the turn, in words of the caller's; accepted, without any authority. */
+  turnTrigger?: string | null;
+  /** Accepted; no provider has tiers here. */
+  serviceTierForTurn?: string | null;
 }
 
 export type TurnStartResponse = TurnStartResult;
@@ -2841,6 +2859,16 @@ export type TurnSteerResponse = TurnSteerResult;
 /** The result of turn/steer. */
 export interface TurnSteerResult {
   turnId: string;
+}
+
+/** What a tool outside of the conversation, such as another agent or program, delivers. The model reads it as a tool's output: it is nobody's order and nobody's consent. */
+export interface TurnToolOutput {
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items as the model's service takes them (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+  /** Accepted; all that is delivered is kept like the rest of the conversation. */
+  retain?: boolean | null;
 }
 
 /** Ours. Hear no more of a turn. */
