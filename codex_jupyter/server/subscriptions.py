@@ -141,6 +141,18 @@ class Subscriptions:
             if method not in connection.opted_out:
                 connection.peer.notify(method, params)
 
+    def tell_peers(self, connection: Connection, method: str, params: Json) -> None:
+        """Tell what a connection asked for: an owner's is heard by all owners, others' by it alone.
+
+        The original tells everybody. But what a person types in a page is not for a kernel, whose
+        token a command that the agent runs may have read.
+        """
+        shared = connection.rights == OWNER
+        hearers = [c for c in self._connections if c.rights == OWNER] if shared else [connection]
+        for hearer in hearers:
+            if method not in hearer.opted_out:
+                hearer.peer.notify(method, params)
+
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
         for event in events:

@@ -1915,7 +1915,7 @@ export interface SearchSessionUpdateParams {
 export type SearchSessionUpdateResult = {
 };
 
-/** What the newest query of a search session of this connection finds. */
+/** What the newest query of a search session finds. Programs that own the server hear each other's; a page and a kernel hear their own only. */
 export interface SearchUpdated {
   sessionId: string;
   query: string;
