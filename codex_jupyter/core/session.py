@@ -333,7 +333,7 @@ class Session:
         self.state.emit(SettingsChanged(self.config.wire()))
 
     async def rename(self, name: str) -> None:
-        """Give the thread another name and tell it.
+        """Give the thread another name; `tell_name` tells it.
 
         Raises:
             InvalidRequestError: The name is blank, or the thread is ephemeral.
@@ -350,7 +350,11 @@ class Session:
             # Without a rollout there is nothing to write to: the first turn writes the name too.
             await self.state.record([self._name_record(name)])
             self.name = name
-        self.state.emit(ThreadNamed(name))
+
+    def tell_name(self) -> None:
+        """Announce the thread's name."""
+        if self.name is not None:
+            self.state.emit(ThreadNamed(self.name))
 
     async def run(self) -> None:
         """Run accepted turns, one after the other, and what outlives them, until `aclose`."""

@@ -27,7 +27,15 @@ TALKS = Path(__file__).parents[1] / "data" / "transcripts"
 LIMIT = 5.0
 
 
-ANSWERED_FIRST = frozenset({"turn/start", "turn/interrupt", "thread/queue/add"})
+ANSWERED_FIRST = frozenset(
+    {
+        "thread/name/set",
+        "thread/queue/add",
+        "thread/unarchive",
+        "turn/interrupt",
+        "turn/start",
+    }
+)
 """Their answers come before what they cause. Where others stand among it says nothing: what they
 tell everybody is told when it is stored, here as a rule just before the answer."""
 
