@@ -17,8 +17,9 @@ from codex_jupyter.core.initial_state import initial_state
 from codex_jupyter.core.joining import Accepted, join_turn
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.turn import Turn
-from codex_jupyter.core.turn_parts import EndedTurn, Spoken
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
@@ -223,7 +224,7 @@ class Session:
             RolloutError: The turn could not be stored; the id stays free and no override counts.
         """
         op = submission.op
-        if isinstance(op, UserTurn) and not op.input:
+        if isinstance(op, UserTurn) and not op.input and op.delivered is None:
             raise InvalidRequestError("input must not be empty")
         if isinstance(op, Review):
             # Before it takes the place of another turn.
@@ -249,7 +250,9 @@ class Session:
             turn.ended.set()
             raise
         # Not the settings from before the wait: others may have changed meanwhile.
-        self.config = self.config.with_overrides(overrides)
+        before, self.config = self.config, self.config.with_overrides(overrides)
+        if self.config.wire() != before.wire():
+            self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
 
     def require_unused(self, turn_id: TurnId) -> None:
@@ -345,7 +348,7 @@ class Session:
         self.state.emit(SettingsChanged(self.config.wire()))
 
     async def rename(self, name: str) -> None:
-        """Give the thread another name and tell it.
+        """Give the thread another name; `tell_name` tells it.
 
         Raises:
             InvalidRequestError: The name is blank, or the thread is ephemeral.
@@ -362,7 +365,11 @@ class Session:
             # Without a rollout there is nothing to write to: the first turn writes the name too.
             await self.state.record([self._name_record(name)])
             self.name = name
-        self.state.emit(ThreadNamed(name))
+
+    def tell_name(self) -> None:
+        """Announce the thread's name."""
+        if self.name is not None:
+            self.state.emit(ThreadNamed(self.name))
 
     async def run(self) -> None:
         """Run accepted turns, one after the other, and what outlives them, until `aclose`."""
@@ -464,8 +471,8 @@ class Session:
         if isinstance(turn.op, Notice):
             items = (*context_items(self.state.told, turn.config), *turn.op.items)
         elif turn.spoken is not None:
-            message = await turn.spoken.message()
-            items = (*context_items(self.state.told, turn.config), message)
+            remembered = await turn.spoken.remembered()
+            items = (*context_items(self.state.told, turn.config), *remembered)
         await self._create_rollout(turn.config)
         await self.state.record(start_records(turn, items))
         self.state.history.append(items)

@@ -47,7 +47,11 @@ _WRITE_LIMIT: Final = 30.0
 """Seconds after which a record that the disk does not take fails the turn."""
 
 _DECISIONS: Final = frozenset({"accept", "acceptForSession", "decline", "cancel"})
-_FLAGS: Final = {"approval": "waitingOnApproval", "userInput": "waitingOnUserInput"}
+_FLAGS: Final = {
+    "approval": "waitingOnApproval",
+    "form": "waitingOnApproval",
+    "userInput": "waitingOnUserInput",
+}
 _USAGE: Final = (
     "totalTokens",
     "inputTokens",

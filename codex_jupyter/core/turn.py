@@ -13,9 +13,10 @@ from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.sampling import Sampler
 from codex_jupyter.core.session_state import SessionState, sum_of_tokens
+from codex_jupyter.core.spoken import Spoken, spoken_of
 from codex_jupyter.core.task_list import TaskList
 from codex_jupyter.core.tool_calls import ToolCalls
-from codex_jupyter.core.turn_parts import Closes, Spoken
+from codex_jupyter.core.turn_parts import Closes
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.flow.bell import Bell
@@ -87,7 +88,7 @@ class Turn:
         self.turn_diff = TurnDiff(config.cwd)
         self.environment: Mapping[str, str] = state.environment
         self.output_tokens = config.output_tokens
-        self.spoken = Spoken(op.input, op.client_message_id) if isinstance(op, UserTurn) else None
+        self.spoken = spoken_of(op) if isinstance(op, UserTurn) else None
         self.opening = _opening(op, self.spoken)
         """The item that is stored and told with its start."""
 
@@ -371,10 +372,10 @@ class Turn:
 
     async def take_in(self, spoken: Spoken) -> None:
         """Show and remember input that came while the turn ran."""
-        message = await spoken.message()
+        remembered = await spoken.remembered()
         item = spoken.item()
         self.start_item(item)
-        await self.complete_item(item, history=(message,))
+        await self.complete_item(item, history=remembered)
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""

@@ -11,8 +11,9 @@ import anyio.abc
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.session_state import SessionState
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.turn import Turn
-from codex_jupyter.core.turn_parts import EndedTurn, Spoken
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.core.turn_records import aborted_message, end_record, wire_error, wire_turn
 from codex_jupyter.core.user_shell import run_user_shell
 from codex_jupyter.errors import CodexError, ModelError, RolloutError

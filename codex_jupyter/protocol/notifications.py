@@ -272,7 +272,10 @@ class AccountLoginCompleted(WireModel):
 
 
 class SearchUpdated(WireModel):
-    """What the newest query of a search session of this connection finds."""
+    """What the newest query of a search session finds.
+
+    Programs that own the server hear each other's; a page and a kernel hear their own only.
+    """
 
     session_id: str
     query: str

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn_parts import Spoken
 from codex_jupyter.errors import (
     InvalidRequestError,
     NoActiveTurnError,
@@ -27,7 +27,13 @@ from codex_jupyter.rpc import Reply
 from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
+from codex_jupyter.server.params import (
+    check_gate,
+    check_input,
+    read_params,
+    tool_message_of,
+    unknown_method,
+)
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.thread_sources import ThreadSources
@@ -151,6 +157,7 @@ class Handlers:
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
         check_input(asked.input)
+        delivered = tool_message_of(asked)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
@@ -158,6 +165,7 @@ class Handlers:
             overrides_of(asked),
             output_schema=asked.output_schema,
             client_message_id=asked.client_user_message_id,
+            delivered=delivered,
         )
         accepted = await submit_for(
             connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)

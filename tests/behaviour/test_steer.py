@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from codex_jupyter.core.turn_parts import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import NoActiveTurnError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.events import TokenUsageUpdated

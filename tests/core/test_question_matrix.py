@@ -1,10 +1,6 @@
 """Every kind of question a delegate can ask, and every way it can end."""
 
-import importlib
-import socket
-import subprocess
-import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +41,7 @@ YES: dict[str, Json] = {
     "patch": {"decision": "accept"},
     "question": COLOUR,
     "client tool": {"contentItems": [{"type": "inputText", "text": "rain"}], "success": True},
-    "elicitation": COLOUR,
+    "elicitation": {"action": "accept", "content": {"colour": "blue", "count": 3}},
     "mcp approval": {"decision": "accept"},
 }
 NO: dict[str, Any] = {
@@ -158,27 +154,6 @@ def outputs(child: Session) -> Sequence[str]:
     return [str(item["output"]) for item in child.state.history.items if "output" in item]
 
 
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    """Where an MCP server listens; one for all cells, because each takes a second to start."""
-    pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, str(MCP_PROGRAM), "http", str(port)]
-    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert program.stderr is not None
-        # The library takes seconds to load, which no wait in a cell shall last.
-        importlib.import_module("mcp.client.streamable_http")
-        while "running on" not in (line := program.stderr.readline()):
-            assert line, "the MCP server did not start"
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        program.kill()
-        program.communicate()
-
-
 @pytest.mark.parametrize("cell", TABLE, ids=" - ".join)
 async def test_a_question_ends_as_the_table_says(
     tmp_path: Path, cell: tuple[str, str], request: pytest.FixtureRequest
@@ -187,7 +162,7 @@ async def test_a_question_ends_as_the_table_says(
     wanted = TABLE[cell]
     end = ""
     if kind in ("elicitation", "mcp approval"):
-        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("address")}"'
+        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("mcp_address")}"'
     async with growing(tmp_path, end=end) as tree:
         access = "danger-full-access" if kind == "elicitation" else "workspace-write"
         policy = "never" if kind == "elicitation" else "on-request"

@@ -11,7 +11,7 @@ import pytest
 
 from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn_parts import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.protocol.events import (
     ErrorNoted,
     Event,

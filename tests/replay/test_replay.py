@@ -27,7 +27,15 @@ TALKS = Path(__file__).parents[1] / "data" / "transcripts"
 LIMIT = 5.0
 
 
-ANSWERED_FIRST = frozenset({"turn/start", "turn/interrupt", "thread/queue/add"})
+ANSWERED_FIRST = frozenset(
+    {
+        "thread/name/set",
+        "thread/queue/add",
+        "thread/unarchive",
+        "turn/interrupt",
+        "turn/start",
+    }
+)
 """Their answers come before what they cause. Where others stand among it says nothing: what they
 tell everybody is told when it is stored, here as a rule just before the answer."""
 
@@ -140,19 +148,6 @@ DIFFERENT: dict[str, dict[int, tuple[str, list[str]]]] = {
     },
     "plan_update": {
         3: ("the plan is told", [*BEGUN, "turn/plan/updated", *ANSWERED, DONE]),
-    },
-    "reasoning_text": {
-        3: (
-            "settings that come with a turn are not told apart from it",
-            [
-                *BEGUN,
-                "item/started reasoning",
-                "item/completed reasoning",
-                *ANSWERED,
-                *ANSWERED,
-                DONE,
-            ],
-        ),
     },
     "review_inline": {
         3: (
