@@ -249,7 +249,9 @@ class Session:
             turn.ended.set()
             raise
         # Not the settings from before the wait: others may have changed meanwhile.
-        self.config = self.config.with_overrides(overrides)
+        before, self.config = self.config, self.config.with_overrides(overrides)
+        if self.config != before:
+            self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
 
     def require_unused(self, turn_id: TurnId) -> None:

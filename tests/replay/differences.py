@@ -26,7 +26,7 @@ ACCEPTED = [
     *(*ANSWERED, DONE),
 ]
 COMPACTED = "the notification that the original has replaced by the item is told as well"
-SETTINGS = "settings that come with a turn are not told apart from it"
+NO_MODES = "there are no modes here, and none is told; a question may be asked in any turn"
 REVERTED = "whoever follows the thread is told, as the original does for its later `thread/revert`"
 TURN_FIRST = "a turn is told before what happens in it, as the later original does"
 
@@ -131,22 +131,9 @@ DIFFERENT: dict[str, dict[int, tuple[str, list[str]]]] = {
     "plan_update": {
         3: ("the plan is told", [*BEGUN, "turn/plan/updated", *ANSWERED, DONE]),
     },
-    "reasoning_text": {
-        3: (
-            SETTINGS,
-            [
-                *BEGUN,
-                "item/started reasoning",
-                "item/completed reasoning",
-                *ANSWERED,
-                *ANSWERED,
-                DONE,
-            ],
-        ),
-    },
     "request_user_input": {
-        3: (SETTINGS, [*BEGUN, "?item/tool/requestUserInput"]),
-        7: ("questions work in every mode. " + SETTINGS, [*BEGUN, "?item/tool/requestUserInput"]),
+        3: (NO_MODES, [*BEGUN, "?item/tool/requestUserInput"]),
+        7: (NO_MODES, [*BEGUN, "?item/tool/requestUserInput"]),
     },
     "response_failed": {
         9: (
