@@ -111,6 +111,7 @@ class SessionState:
         self._total: Json = dict.fromkeys(_USAGE, 0) | dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
         self._last: Json = dict(last)
+        self._too_long_for: str | None = None
         self.log = EventLog()
         self._publish = publish
         self._seq = 0
@@ -249,10 +250,13 @@ class SessionState:
         """Tokens the next request takes: what the model reported, and an estimate of the rest."""
         return self._last_tokens + self.history.uncounted_tokens
 
-    def note_full(self, config: SessionConfig) -> None:
-        """Note that the model refused a request as too long, so that the next turn makes room."""
-        if config.context_window is not None:
-            self._last_tokens = max(self._last_tokens, config.context_window)
+    def note_too_long(self, model: str) -> None:
+        """Note that ``model`` refused a request as too long, so that the next turn makes room."""
+        self._too_long_for = model
+
+    def is_too_long(self, model: str) -> bool:
+        """Tell whether ``model`` refused the memory as it is now, however large its window is."""
+        return self._too_long_for == model
 
     async def replace_history(
         self, turn_id: TurnId, items: Sequence[Json], summary: str, config: SessionConfig
@@ -266,6 +270,7 @@ class SessionState:
         await self.record([Record("compacted", payload)])
         self.history = History(items)
         self.told = None
+        self._too_long_for = None
         self._last_tokens = self.history.uncounted_tokens
         self.history.counted()
         last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
@@ -292,6 +297,7 @@ class SessionState:
         self.history = History(stored.history)
         self.transcript = Transcript(stored.turns)
         self.told = None
+        self._too_long_for = None
         self._last_tokens = 0
 
     def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> Json:
@@ -299,6 +305,7 @@ class SessionState:
         last = _breakdown(usage)
         self._total = sum_of_tokens(self._total, last)
         self._last_tokens = last["totalTokens"]
+        self._too_long_for = None
         self.history.counted()
         self._stage_usage(turn_id, last, config)
         return last

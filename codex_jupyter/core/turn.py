@@ -337,6 +337,8 @@ class Turn:
         self.publish(Warned(_SUMMED_UP))
 
     def _is_full(self, client: ModelClient) -> bool:
+        if self._state.is_too_long(self.config.model):
+            return True
         window = self.config.context_window or client.capabilities.context_window
         limit = compaction_limit(window, self.config.auto_compact_limit)
         return limit is not None and self._state.context_tokens >= limit

@@ -138,7 +138,7 @@ class TurnRun:
                     await turn.run(client, tools, retry)
         except ModelError as error:
             if error.info == "contextWindowExceeded":
-                self._state.note_full(turn.config)
+                self._state.note_too_long(turn.config.model)
             return error
         except CodexError as error:
             return error

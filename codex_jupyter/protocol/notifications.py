@@ -168,7 +168,7 @@ class ThreadSettings(WireModel):
 
 
 class ThreadSettingsUpdated(OfThread):
-    """The settings of later turns were changed without a turn."""
+    """The settings of later turns were changed, by a turn that brought its own or without one."""
 
     thread_settings: ThreadSettings
 

@@ -131,6 +131,24 @@ async def test_what_a_turn_changes_of_the_settings_is_told_before_its_answer(
     assert len(talk.notices("thread/settings/updated")) == 1
 
 
+async def test_settings_that_come_with_a_turn_are_told_to_all_who_follow(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server) as talk, connect(server) as other:
+        thread_id = await talk.start_thread(lab.workspace)
+        lab.fake.add(say("a"), say("b"), say("c"))
+        await talk.turn(thread_id)
+        await other.ask("thread/resume", {"threadId": thread_id})
+        changing = await talk.start_turn(thread_id, model="other", effort="high")
+        told = (await other.told("thread/settings/updated"))["threadSettings"]
+        assert (told["model"], told["effort"]) == ("other", "high")
+        await other.turn_end(changing)
+        again = await talk.start_turn(thread_id, model="other", effort="high")
+        await other.turn_end(again)
+        assert len(other.notices("thread/settings/updated")) == 1
+        assert other.methods().count("turn/started") == 2
+    heard = [method for method in other.methods() if method.startswith(("thread/s", "turn/"))]
+    assert heard.index("thread/settings/updated") < heard.index("turn/started")
+
+
 async def test_the_model_is_told_what_changed_around_it(lab: Lab, talk: Talk) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     lab.fake.add(say("a"), say("b"), say("c"))

@@ -2591,7 +2591,7 @@ export type ThreadSettingsUpdateParams = ThreadSettingsParams;
 
 export type ThreadSettingsUpdateResponse = Nothing;
 
-/** The settings of later turns were changed without a turn. */
+/** The settings of later turns were changed, by a turn that brought its own or without one. */
 export interface ThreadSettingsUpdated {
   threadId: string;
   threadSettings: ThreadSettings;
