@@ -4,7 +4,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -338,21 +338,28 @@ def test_python_callers_get_the_result_of_a_turn_that_exists(start: Start, model
     assert len(model.requests) == 2
 
 
+@contextmanager
+def two_kernels(server: JupyterServer, name: str) -> Generator[list[Kernel]]:
+    """Two kernels at once that have one notebook, and so one thread."""
+    book = uuid.uuid4().hex
+    with ExitStack() as stack:
+        kernels: list[Kernel] = [
+            stack.enter_context(server.start_kernel(name, f"{book[:6]}-{n}")) for n in range(2)
+        ]
+        for kernel in kernels:
+            for line in ("%load_ext codex_jupyter", f"%codex notebook {book}"):
+                ran(kernel, line)
+            kernel.forget()
+        yield kernels
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_two_kernels_of_one_notebook_at_once_cost_one_turn(
     jupyter_server: JupyterServer, kernel_name: str, model: Model, first: int
 ) -> None:
     """Both orders: either kernel begins, the other attaches."""
     model.will(say("once for both", deltas=2).hang(after=3))
-    book = uuid.uuid4().hex
-    with ExitStack() as stack:
-        kernels = [
-            stack.enter_context(jupyter_server.start_kernel(kernel_name, f"two-{first}-{n}"))
-            for n in range(2)
-        ]
-        for kernel in kernels:
-            for line in ("%load_ext codex_jupyter", f"%codex notebook {book}"):
-                assert kernel.execute(line).status == "ok"
+    with two_kernels(jupyter_server, kernel_name) as kernels:
         order = [kernels[first], kernels[1 - first]]
         runs = [(order[0], submit_cell(order[0], "%%codex\nSay.", "c"))]
         model.wait_for_requests(1)
@@ -363,6 +370,28 @@ def test_two_kernels_of_one_notebook_at_once_cost_one_turn(
             assert kernel.wait(run).status == "ok", run.traceback
             assert last_text(kernel) == "once for both"
     assert len(model.requests) == 1
+
+
+def test_a_cell_that_waits_for_a_turn_of_another_kernel_is_stopped_at_once(
+    jupyter_server: JupyterServer, kernel_name: str, model: Model
+) -> None:
+    """The server knows nothing of its turn yet, so nobody else says that it ended."""
+    model.will(say("to the end", deltas=2).hang(after=3), say("after all"))
+    with two_kernels(jupyter_server, kernel_name) as (one, other):
+        behind = submit_cell(one, "%%codex\nSay.", "a")
+        model.wait_for_requests(1)
+        run = submit_cell(other, "%%codex\nNext.", "b")
+        stop = {"action": "interrupt", "turnId": other.turn_id()}
+        assert other.ask(stop) == {"status": "ok"}
+        assert other.wait(run).ename == "TurnInterrupted"
+        assert other.turn()["status"] == "interrupted"
+        assert not behind.done
+        model.fake.resume()
+        assert one.wait(behind).status == "ok"
+        assert last_text(one) == "to the end"
+        run_cell(other, "%%codex\nNext.", "b")
+        assert last_text(other) == "after all"
+    assert len(model.requests) == 2
 
 
 CELLS = [
