@@ -13,7 +13,7 @@ from tests.fake_model import call, say
 
 __all__ = ["lab"]
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WORDS = "".join(f"word {n}, " for n in range(60_000))
 

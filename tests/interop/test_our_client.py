@@ -43,7 +43,7 @@ __all__ = [
     "served_pool",
 ]
 
-pytestmark = pytest.mark.notebook
+pytestmark = [pytest.mark.notebook, pytest.mark.sdk]
 
 Json = dict[str, Any]
 NOT_INSTALLED = pytest.param(

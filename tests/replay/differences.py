@@ -155,11 +155,6 @@ DIFFERENT: dict[str, dict[int, tuple[str, list[str]]]] = {
     },
     "resume": {
         3: ("what is loaded can be joined, stored or not", ["=thread/resume"]),
-        19: (
-            "threads come from the store alone; what was said elsewhere is put into a new one by "
-            "`thread/inject_items`",
-            ["=thread/resume -32600"],
-        ),
     },
     "review_inline": {
         3: (
