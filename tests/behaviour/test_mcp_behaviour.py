@@ -164,7 +164,7 @@ async def test_what_a_server_started_ends_with_the_session(lab: Lab) -> None:
 
 
 async def is_gone(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
 
