@@ -327,6 +327,9 @@ async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house:
     assert [row["waitsOn"] for row in state["delegates"]] == ["approval", "approval"]
     listed = await house.page.ask("serverRequest/list", {})
     assert len(listed["data"]) == 2, "each once, though two turns show it"
+    # So a page finds the output that it is asked in, which is not of the turn that asks.
+    assert [request["shownIn"] for request in listed["data"]] == [[turn_id], [turn_id]]
+    assert turn_id not in {request["turnId"] for request in listed["data"]}
 
     await house.kernel.ask("turn/interrupt", place)
     await house.kernel.turn_end(turn_id)

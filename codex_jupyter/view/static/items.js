@@ -253,7 +253,12 @@ const TOLD_CHARS = 200;
 
 function toldWords({ name, output }) {
   const parts = typeof output === "string" ? [{ text: output }] : (output ?? []);
-  const text = parts.map((part) => part.text ?? "[image]").join(" ").split(/\s+/).filter(Boolean).join(" ");
+  const text = parts
+    .map((part) => part.text ?? "[image]")
+    .join(" ")
+    .split(/\s+/)
+    .filter(Boolean)
+    .join(" ");
   return `Told by ${name ?? "a tool"}: ${text.length > TOLD_CHARS ? `${text.slice(0, TOLD_CHARS)}…` : text}`;
 }
 
