@@ -199,8 +199,8 @@ class Delegation:
         self._handle.interrupt()
 
     def stop_one(self, thread_id: str, turn_id: str) -> None:
-        """Stop one of them; from any thread."""
-        self._handle.interrupt_delegate(thread_id, turn_id)
+        """Stop one of them, begun or not; from any thread."""
+        self._core.call_soon(lambda: self._stop_one(thread_id, turn_id))
 
     def status_of(self, thread_id: str) -> str:
         """Return what a delegate does now."""
@@ -238,6 +238,15 @@ class Delegation:
     def _put(self, task: Json) -> None:
         self._waiting.append(task)
         self._stir()
+
+    def _stop_one(self, thread_id: str, turn_id: str) -> None:
+        kept = [task for task in self._waiting if task["threadId"] != thread_id]
+        if len(kept) == len(self._waiting):
+            self._handle.interrupt_delegate(thread_id, turn_id)
+            return
+        # The server has not heard of it, and never will.
+        self._waiting = kept
+        self._settle(thread_id, self.result_of(thread_id, "interrupted", {}))
 
     def _stir(self) -> None:
         """Tell the server what is new, one thing after the other."""

@@ -64,7 +64,8 @@ class DelegateStartParams(WireModel):
     """Ours: have delegates work for a thread, beside its turns.
 
     A thread below it is made, whose turn starts them, shows each as one item, and ends with them.
-    It is heard by whoever asked; all that it asks goes to whoever hears the thread, too.
+    It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. One of
+    them is stopped by turn/interrupt with its own ids, also while it waits for its place.
     """
 
     METHOD: ClassVar[str] = "delegate/start"

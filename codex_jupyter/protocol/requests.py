@@ -186,6 +186,22 @@ class ThreadListParams(WireModel):
     search_term: str | None = None
 
 
+class TurnToolOutput(WireModel):
+    """What a tool outside of the conversation, such as another agent or program, delivers.
+
+    The model reads it as a tool's output: it is nobody's order and nobody's consent.
+    """
+
+    name: str
+    namespace: str | None = None
+    output: str | list[dict[str, Any]]
+    """Text, or content items as the model's service takes them (``input_text``,
+    ``input_image``)."""
+
+    retain: bool | None = None
+    """Accepted; all that is delivered is kept like the rest of the conversation."""
+
+
 class TurnStartParams(WireModel):
     """Say something, and let the model work on it."""
 
@@ -204,6 +220,14 @@ class TurnStartParams(WireModel):
     effort: Effort | None = None
     summary: Summary | None = None
     output_schema: Any = None
+    tool_output: TurnToolOutput | None = None
+    """Instead of ``input``, which is then empty; it joins a running turn as input does."""
+
+    turn_trigger: str | None = None
+    """What started the turn, in words of the caller's; accepted, without any authority."""
+
+    service_tier_for_turn: str | None = None
+    """Accepted; no provider has tiers here."""
 
 
 class TurnSteerParams(WireModel):
@@ -217,7 +241,7 @@ class TurnSteerParams(WireModel):
 
 
 class TurnInterruptParams(WireModel):
-    """Stop the running turn."""
+    """Stop the running turn, or a delegate that waits for its place."""
 
     METHOD: ClassVar[str] = "turn/interrupt"
     thread_id: str

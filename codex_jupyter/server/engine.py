@@ -84,7 +84,9 @@ class Engine:
         whole = ThreadHandlers(self.threads, moves, self.subscriptions, sources)
         history = HistoryHandlers(reader)
         self._file_watches = FileWatches()
-        self._file_searches = FileSearches(child_environment(settings.child_env, "search"))
+        self._file_searches = FileSearches(
+            child_environment(settings.child_env, "search"), self.subscriptions.tell_peers
+        )
         self.handlers = Handlers(
             self.threads,
             reader,

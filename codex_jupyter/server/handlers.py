@@ -3,10 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import Spoken
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import (
+    InvalidRequestError,
+    NoActiveTurnError,
+    ThreadNotFoundError,
+)
 from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.ops import Submission, UserTurn
 from codex_jupyter.protocol.requests import (
@@ -23,7 +27,13 @@ from codex_jupyter.rpc import Reply
 from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
+from codex_jupyter.server.params import (
+    check_gate,
+    check_input,
+    read_params,
+    tool_message_of,
+    unknown_method,
+)
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.thread_sources import ThreadSources
@@ -147,6 +157,7 @@ class Handlers:
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
         check_input(asked.input)
+        delivered = tool_message_of(asked)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
@@ -154,6 +165,7 @@ class Handlers:
             overrides_of(asked),
             output_schema=asked.output_schema,
             client_message_id=asked.client_user_message_id,
+            delivered=delivered,
         )
         accepted = await submit_for(
             connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)
@@ -174,7 +186,13 @@ class Handlers:
 
     async def _turn_interrupt(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnInterruptParams, params)
-        self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
+        thread_id = parse_thread_id(asked.thread_id)
+        try:
+            self._threads.get(thread_id).interrupt(asked.turn_id)
+        except (ThreadNotFoundError, NoActiveTurnError):
+            # A delegate that waits for its place has ids, but no turn yet.
+            if not self._threads.stop_task(thread_id, asked.turn_id):
+                raise
         return {}
 
 

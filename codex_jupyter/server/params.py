@@ -17,8 +17,9 @@ from codex_jupyter.errors import (
 from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.experimental import gated
 from codex_jupyter.protocol.items import UserInput, input_chars
+from codex_jupyter.protocol.ops import ToolMessage
 from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
-from codex_jupyter.protocol.requests import CLIENT_REQUESTS
+from codex_jupyter.protocol.requests import CLIENT_REQUESTS, TurnStartParams
 from codex_jupyter.server.wording import (
     invalid_type,
     invalid_value,
@@ -33,6 +34,7 @@ __all__ = [
     "check_request",
     "decoded",
     "read_params",
+    "tool_message_of",
     "unknown_method",
 ]
 
@@ -190,6 +192,38 @@ def check_input(items: list[UserInput]) -> None:
     chars = input_chars(items)
     if chars > MAX_INPUT_CHARS:
         raise InputTooLargeError(chars, MAX_INPUT_CHARS)
+
+
+def tool_message_of(asked: TurnStartParams) -> ToolMessage | None:
+    """Return what a tool delivers with a turn, if one does.
+
+    Raises:
+        InvalidRequestError: It has no name, no known kind of content, or comes beside input.
+        InputTooLargeError: Its text is longer than the protocol allows.
+    """
+    told = asked.tool_output
+    if told is None:
+        return None
+    if asked.input:
+        raise InvalidRequestError("`toolOutput` cannot be combined with nonempty `input`")
+    if not told.name.strip():
+        raise InvalidRequestError("`toolOutput.name` must not be empty")
+    parts = [told.output] if isinstance(told.output, str) else told.output
+    chars = 0
+    for place, part in enumerate(parts):
+        match part:
+            case str(text) | {"type": "input_text", "text": str(text)}:
+                chars += len(text)
+            case {"type": "input_image", "image_url": str()}:
+                pass
+            case _:
+                raise InvalidRequestError(
+                    f"`toolOutput.output[{place}]` must be an `input_text` with a `text`, or an "
+                    "`input_image` with an `image_url`"
+                )
+    if chars > MAX_INPUT_CHARS:
+        raise InputTooLargeError(chars, MAX_INPUT_CHARS)
+    return ToolMessage(told.name, told.namespace, told.output)
 
 
 def decoded(

@@ -10,7 +10,7 @@ import anyio
 
 from codex_jupyter.core.session import Accepted, Session
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import EndedTurn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import CodexError, InvalidRequestError
 from codex_jupyter.ids import new_turn_id
 from codex_jupyter.protocol.events import QueueChanged, Warned

@@ -116,27 +116,26 @@ class ThreadHandlers:
         limit = len(ids) if asked.limit is None else max(1, asked.limit)
         return {"data": ids[:limit], "nextCursor": ids[limit - 1] if len(ids) > limit else None}
 
-    async def _name(self, _connection: Connection, params: Any) -> Json:
+    async def _name(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadNameParams, params)
-        await self._moves.rename(parse_thread_id(asked.thread_id), asked.name)
-        return {}
+        tell = await self._moves.rename(parse_thread_id(asked.thread_id), asked.name)
+        return Reply({}, then=tell)
 
-    async def _archive(self, connection: Connection, params: Any) -> Json:
+    async def _archive(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "move threads")
         asked = read_params(ThreadArchiveParams, params)
-        await self._moves.archive(parse_thread_id(asked.thread_id))
-        return {}
+        return Reply({}, then=await self._moves.archive(parse_thread_id(asked.thread_id)))
 
-    async def _unarchive(self, connection: Connection, params: Any) -> Json:
+    async def _unarchive(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "move threads")
         asked = read_params(ThreadUnarchiveParams, params)
-        return {"thread": await self._moves.unarchive(parse_thread_id(asked.thread_id))}
+        thread, tell = await self._moves.unarchive(parse_thread_id(asked.thread_id))
+        return Reply({"thread": thread}, then=tell)
 
-    async def _delete(self, connection: Connection, params: Any) -> Json:
+    async def _delete(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "delete threads")
         asked = read_params(ThreadDeleteParams, params)
-        await self._moves.delete(parse_thread_id(asked.thread_id))
-        return {}
+        return Reply({}, then=await self._moves.delete(parse_thread_id(asked.thread_id)))
 
     async def _unsubscribe(self, connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadUnsubscribeParams, params)

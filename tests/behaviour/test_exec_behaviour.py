@@ -38,7 +38,7 @@ async def until_output(talk: Talk, text: str, process_id: str = "p") -> None:
 
 
 async def is_gone(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
 

@@ -46,7 +46,7 @@ async def listed(talk: Talk, thread_id: str) -> list[Json]:
 
 
 async def is_gone(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
 

@@ -793,7 +793,7 @@ export type DelegateCloseResponse = DelegateCloseResult;
 export type DelegateCloseResult = {
 };
 
-/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. */
+/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. One of them is stopped by turn/interrupt with its own ids, also while it waits for its place. */
 export interface DelegateStartParams {
   /** A loaded thread; its settings are the most that the delegates get. */
   threadId: string;
@@ -1166,6 +1166,18 @@ export type FsWriteFileResponse = FsWriteFileResult;
 export type FsWriteFileResult = {
 };
 
+/** What a tool outside of the conversation delivered; started and completed at once. */
+export interface FunctionCallOutputItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'functionCallOutput';
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+}
+
 export type FuzzyFileSearchParams = FileSearchParams;
 
 export type FuzzyFileSearchResponse = FileSearchResult;
@@ -1389,6 +1401,39 @@ export type McpReloadParams = {
 /** The result of config/mcpServer/reload. */
 export type McpReloadResult = {
 };
+
+/** The answer to an MCP server's question. Whatever cannot be read counts as `decline`. An error counts as `decline`, too. */
+export interface McpServerElicitationAnswer {
+  action: 'accept' | 'decline' | 'cancel';
+  /** The fields of the form by name, with `accept`; nothing for an address. */
+  content?: unknown;
+  _meta?: unknown;
+}
+
+/** Pass on what an MCP server asks the user while one of its tools runs. `mode` is `form`, with a `requestedSchema` of flat fields, or `url`, with an address that the user is to open. The first answer settles it; all are told with `serverRequest/resolved`. It is put under every approval policy: it is a question. */
+export interface McpServerElicitationParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId?: string | null;
+  /** Ours. The call that the server works on, an item of type `mcpToolCall`. */
+  itemId?: string | null;
+  /** Ours. */
+  startedAtMs?: number | null;
+  serverName: string;
+  mode: 'form' | 'url';
+  message: string;
+  /** The form's JSON schema, as the server sent it. */
+  requestedSchema?: Record<string, unknown> | null;
+  url?: string | null;
+  elicitationId?: string | null;
+  /** What the server sent along. */
+  _meta?: unknown;
+}
+
+export type McpServerElicitationRequestParams = McpServerElicitationParams;
+
+export type McpServerElicitationRequestResponse = McpServerElicitationAnswer;
 
 export type McpServerRefreshResponse = McpReloadResult;
 
@@ -1879,7 +1924,7 @@ export interface SearchSessionUpdateParams {
 export type SearchSessionUpdateResult = {
 };
 
-/** What the newest query of a search session of this connection finds. */
+/** What the newest query of a search session finds. Programs that own the server hear each other's; a page and a kernel hear their own only. */
 export interface SearchUpdated {
   sessionId: string;
   query: string;
@@ -2018,6 +2063,10 @@ export type ServerRequest = {
   id: RequestId;
   method: 'item/tool/requestUserInput';
   params: UserInputRequestParams;
+} | {
+  id: RequestId;
+  method: 'mcpServer/elicitation/request';
+  params: McpServerElicitationParams;
 } | {
   id: RequestId;
   method: 'item/tool/call';
@@ -2294,7 +2343,7 @@ export interface ThreadInjectParams {
   items: Array<Record<string, unknown>>;
 }
 
-export type ThreadItem = UserMessageItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
+export type ThreadItem = UserMessageItem | FunctionCallOutputItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
 
 export type ThreadItemsListParams = ItemsListParams;
 
@@ -2542,7 +2591,7 @@ export type ThreadSettingsUpdateParams = ThreadSettingsParams;
 
 export type ThreadSettingsUpdateResponse = Nothing;
 
-/** The settings of later turns were changed without a turn. */
+/** The settings of later turns were changed, by a turn that brought its own or without one. */
 export interface ThreadSettingsUpdated {
   threadId: string;
   threadSettings: ThreadSettings;
@@ -2703,7 +2752,7 @@ export interface TurnError {
   additionalDetails?: string | null;
 }
 
-/** Stop the running turn. */
+/** Stop the running turn, or a delegate that waits for its place. */
 export interface TurnInterruptParams {
   threadId: string;
   turnId: string;
@@ -2797,6 +2846,12 @@ export interface TurnStartParams {
   effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
   outputSchema?: unknown;
+  /** Instead of `input`, which is then empty; it joins a running turn as input does. */
+  toolOutput?: TurnToolOutput | null;
+  /** What started the turn, in words of the caller's; accepted, without any authority. */
+  turnTrigger?: string | null;
+  /** Accepted; no provider has tiers here. */
+  serviceTierForTurn?: string | null;
 }
 
 export type TurnStartResponse = TurnStartResult;
@@ -2821,6 +2876,16 @@ export type TurnSteerResponse = TurnSteerResult;
 /** The result of turn/steer. */
 export interface TurnSteerResult {
   turnId: string;
+}
+
+/** What a tool outside of the conversation, such as another agent or program, delivers. The model reads it as a tool's output: it is nobody's order and nobody's consent. */
+export interface TurnToolOutput {
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items as the model's service takes them (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+  /** Accepted; all that is delivered is kept like the rest of the conversation. */
+  retain?: boolean | null;
 }
 
 /** Ours. Hear no more of a turn. */
@@ -3040,6 +3105,7 @@ export interface ServerRequests {
   'item/commandExecution/requestApproval': { params: CommandExecutionRequestApprovalParams; result: CommandExecutionRequestApprovalResponse };
   'item/fileChange/requestApproval': { params: FileChangeRequestApprovalParams; result: FileChangeRequestApprovalResponse };
   'item/tool/requestUserInput': { params: ToolRequestUserInputParams; result: ToolRequestUserInputResponse };
+  'mcpServer/elicitation/request': { params: McpServerElicitationRequestParams; result: McpServerElicitationRequestResponse };
   'item/tool/call': { params: DynamicToolCallParams; result: DynamicToolCallResponse };
 }
 
