@@ -154,8 +154,7 @@ class Subscriptions:
         shared = connection.rights == OWNER
         hearers = [c for c in self._connections if c.rights == OWNER] if shared else [connection]
         for hearer in hearers:
-            if method not in hearer.opted_out:
-                hearer.peer.notify(method, params)
+            hearer.tell(method, params)
 
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
