@@ -56,6 +56,10 @@ INTERNAL: int = -32603
 OVERLOADED: int = -32001
 
 
+_NOT_STEERABLE = ("review", "compact")
+"""Kinds of turns that clients know to take no input."""
+
+
 class CodexError(Exception):
     """Base of the tree. ``str(error)`` is one sentence a user can act on."""
 
@@ -172,8 +176,15 @@ class NotSteerableError(InvalidRequestError):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The member real servers send."""
-        return {"codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": self.kind}}}
+        """Say it as a `TurnError`, which is what real servers send."""
+        known = self.kind in _NOT_STEERABLE
+        return {
+            "message": str(self),
+            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": self.kind}}
+            if known
+            else "other",
+            "additionalDetails": None,
+        }
 
 
 class InputTooLargeError(InvalidRequestError):

@@ -35,7 +35,15 @@ _OF_INPUT: Final = frozenset(
 )
 EXPERIMENTAL_MEMBERS: Final[Mapping[str, frozenset[str]]] = {
     "command/exec": frozenset({"permissionProfile"}),
-    "thread/fork": _OF_OPENING | {"attachToSource", "beforeTurnId", "path"},
+    "thread/fork": _OF_OPENING
+    | {
+        "attachToSource",
+        "beforeTurnId",
+        "deferGoalContinuation",
+        "experimentalDisablePredictionMcp",
+        "experimentalPredictionMode",
+        "path",
+    },
     "thread/list": frozenset(
         {
             "ancestorThreadId",

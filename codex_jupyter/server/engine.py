@@ -139,7 +139,7 @@ class Engine:
         )
         self.subscriptions.add(connection)
         for warning in self.threads.settings.warnings:
-            peer.notify("configWarning", {"summary": warning})
+            connection.tell("configWarning", {"summary": warning})
         return connection
 
     def disconnect(self, connection: Connection) -> None:

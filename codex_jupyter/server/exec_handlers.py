@@ -72,8 +72,7 @@ class ExecHandlers:
                 "deltaBase64": base64.b64encode(piece).decode("ascii"),
                 "capReached": capped,
             }
-            if "command/exec/outputDelta" not in connection.opted_out:
-                connection.peer.notify("command/exec/outputDelta", delta)
+            connection.tell("command/exec/outputDelta", delta)
 
         run = ExecRun(command, tell)
         running[key] = run, asked

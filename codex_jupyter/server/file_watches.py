@@ -21,8 +21,6 @@ PAUSE: Final = 0.5
 """Seconds between two looks. No library that is told by the system is worth its cost for a few
 paths, and network drives would tell it nothing."""
 
-_CHANGED: Final = "fs/changed"
-
 
 @dataclass(eq=False, slots=True)
 class _Watch:
@@ -86,9 +84,9 @@ class FileWatches:
     def _compare(self, watch: _Watch, look: Look) -> None:
         changed = changed_between(watch.seen, look)
         watch.seen = look
-        if changed and _CHANGED not in watch.connection.opted_out:
+        if changed:
             params = {"watchId": watch.watch_id, "changedPaths": changed}
-            watch.connection.peer.notify(_CHANGED, params)
+            watch.connection.tell("fs/changed", params)
 
 
 def _look_at_all(paths: set[Path]) -> Mapping[Path, Look]:

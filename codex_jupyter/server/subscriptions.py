@@ -37,6 +37,11 @@ class Connection:
 
     threads: set[ThreadId] = field(default_factory=set[ThreadId])
 
+    def tell(self, method: str, params: Json) -> None:
+        """Tell it something, unless it has asked not to hear of that kind."""
+        if method not in self.opted_out:
+            self.peer.notify(method, params)
+
 
 @dataclass(slots=True)
 class _Asked:
@@ -138,8 +143,7 @@ class Subscriptions:
     def tell_all(self, method: str, params: Json) -> None:
         """Tell every connection something that belongs to no thread."""
         for connection in self._connections:
-            if method not in connection.opted_out:
-                connection.peer.notify(method, params)
+            connection.tell(method, params)
 
     def tell_peers(self, connection: Connection, method: str, params: Json) -> None:
         """Tell what a connection asked for: an owner's is heard by all owners, others' by it alone.
@@ -150,8 +154,7 @@ class Subscriptions:
         shared = connection.rights == OWNER
         hearers = [c for c in self._connections if c.rights == OWNER] if shared else [connection]
         for hearer in hearers:
-            if method not in hearer.opted_out:
-                hearer.peer.notify(method, params)
+            hearer.tell(method, params)
 
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
@@ -193,7 +196,7 @@ class Subscriptions:
         if shown is not None:
             for connection in self._connections:
                 if connection.rights.hears_all_requests:
-                    connection.peer.notify("serverRequest/opened", {"request": shown})
+                    connection.tell("serverRequest/opened", {"request": shown})
         for connection in list(self._subscribers.get(event.thread_id, ())):
             self._put(connection, msg.request_id, asked)
 

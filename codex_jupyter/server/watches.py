@@ -242,4 +242,4 @@ class TurnWatches:
         watched.seq += 1
         params = {"threadId": key[0], "turnId": key[1], "seq": watched.seq, "ops": ops}
         for connection in watched.watchers:
-            connection.peer.notify("turn/ops", params)
+            connection.tell("turn/ops", params)

@@ -229,7 +229,9 @@ async def test_a_compaction_takes_no_input_and_waits_for_no_turn(lab: Lab, talk:
         refusal = await talk.refused(method, {**asked, **more})
         assert (refusal.code, refusal.message) == (-32600, "cannot steer a compact turn")
         assert refusal.data == {
-            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": "compact"}}
+            "message": "cannot steer a compact turn",
+            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": "compact"}},
+            "additionalDetails": None,
         }
     refusal = await talk.refused("turn/start", {**asked, "turnId": TWO})
     assert refusal.message == f"expected active turn id `{TWO}` but found `{ONE}`"
@@ -239,6 +241,7 @@ async def test_a_compaction_takes_no_input_and_waits_for_no_turn(lab: Lab, talk:
     running = await talk.start_turn(thread_id, "go")
     refusal = await talk.refused("thread/compact/start", {"threadId": thread_id})
     assert refusal.message == f"cannot start a compact turn: turn {running} is in progress"
+    assert refusal.data["codexErrorInfo"] == "other"
     lab.fake.resume()
     await talk.turn_end(running)
 

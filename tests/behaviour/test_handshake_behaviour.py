@@ -308,6 +308,10 @@ async def test_a_warning_of_the_configuration_is_told_to_each_connection(lab: La
     async with lab.serving() as server, connect(server) as talk:
         await talk.ask("thread/list", {})
         assert "modle" in (await talk.told("configWarning"))["summary"]
+        unwanted = ["configWarning"]
+        async with lab.connect(server, optOutNotificationMethods=unwanted) as other:
+            await other.ask("thread/list", {})
+            assert other.notices("configWarning") == []
 
 
 async def test_ids_of_requests_keep_their_type(lab: Lab, talk: Talk) -> None:
