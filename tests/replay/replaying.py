@@ -18,8 +18,8 @@ from tests.behaviour.talk import Talk, connect
 from tests.replay.normalise import Json, kind_of
 
 TALKS = Path(__file__).parents[1] / "data" / "transcripts"
-LIMIT = 10.0
-"""Seconds for what takes two at most, where a model asks to be left alone for a while."""
+LIMIT = 30.0
+"""Seconds a step may last; the longest takes two, where a model asks to be left alone."""
 
 LAST = "last"
 """Id of a request that no talk has."""
