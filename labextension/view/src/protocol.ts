@@ -535,9 +535,9 @@ export interface CommandExecParams {
   /** Default: 120000. */
   timeoutMs?: number | null;
   disableTimeout?: boolean;
-  /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
+  /** Bytes of each stream; default 1 MiB. What is beyond is dropped, and that is said. */
   outputBytesCap?: number | null;
-  /** Means the most that `outputBytesCap` can be. */
+  /** Leave nothing out. Streamed output has no limit then; the command waits for a client that reads slowly. An answer carries at most 4 MiB of each stream: where there is more, also of a larger `outputBytesCap`, the request fails and says so instead of leaving something out. */
   disableOutputCap?: boolean;
   /** Only `dangerFullAccess` and `externalSandbox`: nothing is sandboxed here. */
   sandboxPolicy?: SandboxPolicy | null;
@@ -565,6 +565,10 @@ export interface CommandExecResult {
   exitCode: number;
   stdout: string;
   stderr: string;
+  /** Ours. True where the rest was left out, as `outputBytesCap` says. */
+  stdoutCapReached?: boolean | null;
+  /** Ours. The same of the other stream. */
+  stderrCapReached?: boolean | null;
 }
 
 /** End a command: politely, then not; its command/exec is answered when it is gone. */
