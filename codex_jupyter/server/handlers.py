@@ -30,6 +30,7 @@ from codex_jupyter.server.params import (
     tool_message_of,
     unknown_method,
 )
+from codex_jupyter.server.rights import check_config
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -87,6 +88,7 @@ class Handlers:
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
+        check_config(connection.rights, asked.config)
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
             _options(asked),
@@ -101,6 +103,7 @@ class Handlers:
 
     async def _thread_resume(self, connection: Connection, params: Any) -> Any:
         asked = read_params(ThreadResumeParams, params)
+        check_config(connection.rights, asked.config)
         session, _joined = await self._threads.resume(
             parse_thread_id(asked.thread_id), _options(asked)
         )

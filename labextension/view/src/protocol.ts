@@ -2670,6 +2670,8 @@ export interface ThreadUndoResult {
 /** Hear no more of a thread; it stays loaded for a while. */
 export interface ThreadUnsubscribeParams {
   threadId: string;
+  /** Ours. Stop its turn and unload it at once, with all that it runs, if nobody else hears it. */
+  unload?: boolean;
 }
 
 export type ThreadUnsubscribeResponse = ThreadUnsubscribeResult;
