@@ -9,10 +9,6 @@ export interface AccountLoginCompleted {
 
 export type AccountLoginCompletedNotification = AccountLoginCompleted;
 
-export type AccountLogoutParams = LogoutParams;
-
-export type AccountLogoutResponse = LogoutResult;
-
 export type AccountRateLimitsUpdatedNotification = RateLimitsUpdated;
 
 /** See whether there is a key for the configured provider; the key itself is never told. */
@@ -1378,6 +1374,10 @@ export interface LoginStartParams {
 export interface LoginStartResult {
   type: 'apiKey';
 }
+
+export type LogoutAccountParams = LogoutParams;
+
+export type LogoutAccountResponse = LogoutResult;
 
 /** Forget the key that was kept. `params` may be left out. */
 export type LogoutParams = {
@@ -3075,7 +3075,7 @@ export interface ClientRequests {
   'account/read': { params: GetAccountParams; result: GetAccountResponse };
   'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
   'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
-  'account/logout': { params: AccountLogoutParams; result: AccountLogoutResponse };
+  'account/logout': { params: LogoutAccountParams; result: LogoutAccountResponse };
   'fuzzyFileSearch': { params: FuzzyFileSearchParams; result: FuzzyFileSearchResponse };
   'fuzzyFileSearch/sessionStart': { params: FuzzyFileSearchSessionStartParams; result: FuzzyFileSearchSessionStartResponse };
   'fuzzyFileSearch/sessionUpdate': { params: FuzzyFileSearchSessionUpdateParams; result: FuzzyFileSearchSessionUpdateResponse };
