@@ -63,6 +63,7 @@ class _Prompt:
     """There once the server has the turn."""
 
     is_cancelled: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
     marks: dict[int, anyio.Event] = field(default_factory=dict[int, anyio.Event])
 
 
@@ -119,6 +120,7 @@ class Session:
             return _stop_reason(await self._answer_prompt(prompt, asked))
         finally:
             self._prompt = None
+            prompt.ended.set()
             for reached in prompt.marks.values():
                 reached.set()
 
@@ -129,6 +131,17 @@ class Session:
             prompt.is_cancelled = True
             if prompt.stream is not None:
                 await self._interrupt(prompt)
+
+    def notice(self, text: str) -> None:
+        """Tell the person something with the next prompt."""
+        self._notices.append(text)
+
+    async def close(self) -> None:
+        """Stop the prompt that is being answered, wait for its end, and unload the thread."""
+        if (prompt := self._prompt) is not None:
+            await self.cancel()
+            await prompt.ended.wait()
+        await self._client.call("thread/unsubscribe", {"threadId": self.id, "unload": True})
 
     async def set_mode(self, mode: str) -> None:
         """Enter another mode; it counts from the next question on.

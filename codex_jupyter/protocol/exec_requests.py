@@ -59,10 +59,12 @@ class CommandExecParams(WireModel):
 
     disable_timeout: bool = False
     output_bytes_cap: Integer | None = None
-    """Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped."""
+    """Bytes of each stream; default 1 MiB. What is beyond is dropped, and that is said."""
 
     disable_output_cap: bool = False
-    """Means the most that ``outputBytesCap`` can be."""
+    """Leave nothing out. Streamed output has no limit then; the command waits for a client that
+    reads slowly. An answer carries at most 4 MiB of each stream: where there is more, also of a
+    larger ``outputBytesCap``, the request fails and says so instead of leaving something out."""
 
     sandbox_policy: SandboxPolicy | None = None
     """Only ``dangerFullAccess`` and ``externalSandbox``: nothing is sandboxed here."""
@@ -79,6 +81,11 @@ class CommandExecResult(WireModel):
 
     stdout: str
     stderr: str
+    stdout_cap_reached: bool | None = None
+    """Ours: true where the rest was left out, as ``outputBytesCap`` says."""
+
+    stderr_cap_reached: bool | None = None
+    """Ours: the same of the other stream."""
 
 
 class CommandExecWriteParams(WireModel):

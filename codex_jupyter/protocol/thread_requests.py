@@ -141,6 +141,8 @@ class ThreadUnsubscribeParams(_OfThread):
     """Hear no more of a thread; it stays loaded for a while."""
 
     METHOD: ClassVar[str] = "thread/unsubscribe"
+    unload: bool = False
+    """Ours: stop its turn and unload it at once, with all that it runs, if nobody else hears it."""
 
 
 class ThreadUnsubscribeResult(WireModel):

@@ -101,7 +101,12 @@ class Moves:
                 make_folder(target.parent)
                 if target.exists():
                     raise RolloutError(f"{target} is in the way; {path} stays where it is")
-                path.rename(target)
+                try:
+                    path.rename(target)
+                except FileNotFoundError:
+                    raise ThreadNotFoundError(
+                        f"no rollout found for thread id {thread_id}"
+                    ) from None
                 sync_folder(target.parent)
                 # The old name may come back after a power failure; the reader takes the newest.
                 with suppress(OSError):

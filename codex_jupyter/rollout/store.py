@@ -336,15 +336,15 @@ class ThreadStore:
         source = self._folders.find(source_id, archived=False)
         if source is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {source_id}")
-        first = _meta_of(source)
-        changed = {
-            **first,
-            **meta,
-            "id": thread_id,
-            "timestamp": timestamp_text(moment),
-            "forked_from_id": source_id,
-        }
-        return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+        with _still_there(source, source_id):
+            changed = {
+                **_meta_of(source),
+                **meta,
+                "id": thread_id,
+                "timestamp": timestamp_text(moment),
+                "forked_from_id": source_id,
+            }
+            return self._create(thread_id, moment, fork_pieces(source, cut, changed))
 
     def _thread_at(self, path: Path) -> ThreadId:
         thread_id = self._folders.thread_at(path)
@@ -363,7 +363,8 @@ class ThreadStore:
         path = self._folders.find(thread_id, archived=False)
         if path is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
-        return tuple(read_records(path))
+        with _still_there(path, thread_id):
+            return tuple(read_records(path))
 
     def _open(self, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
         path, was_own = self._take(thread_id)
@@ -389,15 +390,13 @@ class ThreadStore:
         return path, was_own
 
     def _read_and_heal(self, path: Path, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
-        try:
+        with _still_there(path, thread_id):
             reading = read_thread(path, thread_id, archived=False)
-        except FileNotFoundError as error:
-            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}") from error
-        if reading.good_end < reading.size:
-            heal_tail(path, reading.good_end, self._disk)
-        file = RolloutFile(path, reading.good_end, self._disk)
-        if not reading.thread.meta:
-            file.append(_substitute_meta(reading.thread))
+            if reading.good_end < reading.size:
+                heal_tail(path, reading.good_end, self._disk)
+            file = RolloutFile(path, reading.good_end, self._disk)
+            if not reading.thread.meta:
+                file.append(_substitute_meta(reading.thread))
         return reading.thread, file
 
     def _read(self, thread_id: ThreadId) -> StoredThread | None:
@@ -409,10 +408,25 @@ class ThreadStore:
             path = path or self._folders.find(thread_id, archived=archived)
             try:
                 if path is not None:
-                    return read_thread(path, thread_id, archived=archived).thread
-            except FileNotFoundError:
+                    with _still_there(path, thread_id):
+                        return read_thread(path, thread_id, archived=archived).thread
+            except ThreadNotFoundError:
                 continue
         return None
+
+
+@contextmanager
+def _still_there(path: Path, thread_id: ThreadId) -> Generator[None]:
+    """Turn a failure of the block into that of a thread that does not exist, if it is gone.
+
+    Whoever deletes or moves it waits for nobody who only reads.
+    """
+    try:
+        yield
+    except (RolloutError, FileNotFoundError) as error:
+        if path.exists():
+            raise
+        raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}") from error
 
 
 def _substitute_meta(thread: StoredThread) -> bytes:

@@ -74,7 +74,7 @@ class ExecHandlers:
             }
             connection.tell("command/exec/outputDelta", delta)
 
-        run = ExecRun(command, tell)
+        run = ExecRun(command, tell, connection.peer.room)
         running[key] = run, asked
         try:
             result = await run.run()
@@ -82,7 +82,8 @@ class ExecHandlers:
             del running[key]
             if not running:
                 self._running.pop(connection, None)
-        return {"exitCode": result.exit_code, "stdout": result.stdout, "stderr": result.stderr}
+        answer = {"exitCode": result.exit_code, "stdout": result.stdout, "stderr": result.stderr}
+        return answer | {f"{stream}CapReached": True for stream in result.capped}
 
     async def _write(self, connection: Connection, params: Any) -> Json:
         asked = read_params(CommandExecWriteParams, params)
@@ -124,7 +125,6 @@ class ExecHandlers:
             else:
                 env[name] = value
         cwd = Path(asked.cwd or ".").absolute()
-        cap = KEEP_BYTES if asked.output_bytes_cap is None else asked.output_bytes_cap
         timeout = DEFAULT_TIMEOUT if asked.timeout_ms is None else asked.timeout_ms / 1000
         if asked.tty:
             # The program is started by one of ours there, whose failure would look like its own.
@@ -138,7 +138,7 @@ class ExecHandlers:
             cwd=cwd,
             env=env,
             timeout=None if asked.disable_timeout else timeout,
-            cap=MAX_OUTPUT_BYTES if asked.disable_output_cap else min(cap, MAX_OUTPUT_BYTES),
+            cap=_cap(asked),
             stdin=asked.stream_stdin,
             stream=asked.stream_stdout_stderr or asked.tty,
             size=(_size(asked.size) if asked.size else TERMINAL_SIZE) if asked.tty else None,
@@ -178,6 +178,15 @@ def _check(asked: CommandExecParams) -> None:
         for problem, applies in problems.items():
             if applies:
                 raise kind(problem)
+
+
+def _cap(asked: CommandExecParams) -> int | None:
+    """Return how many bytes of a stream are wanted; ``None`` for all, and for more than can be."""
+    if asked.disable_output_cap:
+        return None
+    cap = KEEP_BYTES if asked.output_bytes_cap is None else asked.output_bytes_cap
+    is_streamed = asked.stream_stdout_stderr or asked.tty
+    return cap if is_streamed or cap <= MAX_OUTPUT_BYTES else None
 
 
 def _size(size: TerminalSize) -> Size:

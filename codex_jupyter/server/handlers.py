@@ -34,6 +34,7 @@ from codex_jupyter.server.params import (
     tool_message_of,
     unknown_method,
 )
+from codex_jupyter.server.rights import check_config
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.thread_sources import ThreadSources
@@ -94,6 +95,7 @@ class Handlers:
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
+        check_config(connection.rights, asked.config)
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
             options_of(asked),
@@ -108,6 +110,7 @@ class Handlers:
 
     async def _thread_resume(self, connection: Connection, params: Any) -> Any:
         asked = read_params(ThreadResumeParams, params)
+        check_config(connection.rights, asked.config)
         if asked.history is not None:
             session = await self._sources.begin(asked.thread_id, asked.history, options_of(asked))
         else:

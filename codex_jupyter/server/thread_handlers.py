@@ -29,7 +29,7 @@ from codex_jupyter.rpc import Reply
 from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
-from codex_jupyter.server.rights import require_owner
+from codex_jupyter.server.rights import check_config, require_owner
 from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.thread_sources import ThreadSources, check_items
@@ -75,6 +75,7 @@ class ThreadHandlers:
 
     async def _fork(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadForkParams, params)
+        check_config(connection.rights, asked.config)
         source_id = await self._sources.named(asked.thread_id, asked.path)
         chosen = None if asked.new_thread_id is None else parse_thread_id(asked.new_thread_id)
         if asked.last_turn_id is not None and asked.before_turn_id is not None:
@@ -143,6 +144,8 @@ class ThreadHandlers:
         if thread_id not in self._threads.loaded:
             return {"status": "notLoaded"}
         heard = self._subscriptions.unsubscribe(connection, thread_id)
+        if asked.unload and not self._subscriptions.is_heard(thread_id):
+            await self._threads.close(thread_id)
         return {"status": "unsubscribed" if heard else "notSubscribed"}
 
     async def _compact(self, _connection: Connection, params: Any) -> Reply:

@@ -208,6 +208,7 @@ async def test_output_past_the_cap_is_dropped_and_said(plain: Talk, streamed: bo
     if not streamed:
         assert result["stdout"] == "a" * 100_000
         assert result["stderr"] == "b" * 10
+        assert (result["stdoutCapReached"], "stderrCapReached" in result) == (True, False)
         return
     assert output(plain) == b"a" * 100_000
     assert output(plain, "stderr") == b"b" * 10
@@ -216,12 +217,39 @@ async def test_output_past_the_cap_is_dropped_and_said(plain: Talk, streamed: bo
     assert max(len(d["deltaBase64"]) for d in deltas) < 64 * 1024
 
 
-async def test_no_cap_is_the_largest_one(plain: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exec_handlers, "MAX_OUTPUT_BYTES", 5)
-    for how in ({"disableOutputCap": True}, {"outputBytesCap": 1_000_000}):
-        result = await plain.ask("command/exec", sh("echo 123456789", **how))
-        assert result["stdout"] == "12345"
-    assert exec_run.MAX_OUTPUT_BYTES * 2 * 4 / 3 < 16 * 1024 * 1024
+async def test_without_a_cap_all_is_streamed(plain: Talk) -> None:
+    script = "head -c 20000000 /dev/zero | tr '\\0' a; echo END"
+    for how in ({"disableOutputCap": True}, {"outputBytesCap": 30_000_000}):
+        begin = len(plain.heard)
+        named: Json = {"processId": "p", "streamStdoutStderr": True, **how}
+        result = await plain.ask("command/exec", sh(script, **named))
+        assert (result["exitCode"], "stdoutCapReached" in result) == (0, False)
+        deltas = [
+            message["params"]
+            for message in plain.heard[begin:]
+            if message.get("method") == "command/exec/outputDelta"
+        ]
+        told = b"".join(base64.b64decode(delta["deltaBase64"]) for delta in deltas)
+        assert len(told) == 20_000_004
+        assert told.endswith(b"aEND\n")
+        assert not any(delta["capReached"] for delta in deltas)
+
+
+async def test_more_than_an_answer_carries_is_an_error_and_not_cut(plain: Talk) -> None:
+    most = exec_run.MAX_OUTPUT_BYTES
+    for how in ({"disableOutputCap": True}, {"outputBytesCap": most + 1}):
+        script = f"head -c {most + 1} /dev/zero | tr '\\0' a"
+        refusal = await plain.refused("command/exec", sh(script, **how))
+        assert refusal.code == -32603
+        assert f"stdout had more than {most} bytes" in refusal.message
+        assert "streamStdoutStderr" in refusal.message
+        fits = script.replace(str(most + 1), str(most))
+        result = await plain.ask("command/exec", sh(fits, **how))
+        assert (len(result["stdout"]), "stdoutCapReached" in result) == (most, False)
+    capped = await plain.ask("command/exec", sh(script, outputBytesCap=most))
+    assert (len(capped["stdout"]), capped["stdoutCapReached"]) == (most, True)
+    assert "stderrCapReached" not in capped
+    assert most * 2 * 4 / 3 < 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

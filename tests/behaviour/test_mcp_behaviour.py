@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
 
-from codex_jupyter.server.rights import PAGE
+from codex_jupyter.server.rights import PAGE, kernel_rights
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
 from tests.fake_model import call, say
@@ -321,6 +321,24 @@ async def test_a_server_is_reached_by_http(lab: Lab) -> None:
     finally:
         program.kill()
         program.wait()
+
+
+async def test_a_thread_has_servers_of_its_own(lab: Lab) -> None:
+    asker = Path(__file__).parents[1] / "interop" / "mcp_asker.py"
+    config = {"mcp_servers": {"own": {"command": sys.executable, "args": [str(asker)]}}}
+    async with lab.serving() as server, connect(server) as talk:
+        await turn_with(lab, talk, config=config)
+        assert "mcp__own__form" in [tool.get("name") for tool in lab.fake.requests[-1]["tools"]]
+        await turn_with(lab, talk)
+        names = [tool.get("name") for tool in lab.fake.requests[-1]["tools"]]
+        assert "mcp__own__form" not in names
+        mixed = {"mcp_servers.own.command": "x", "mcp_servers.own.url": "http://x/mcp"}
+        refusal = await talk.refused("thread/start", {"config": mixed})
+        assert "not both" in refusal.message
+    async with lab.serving() as server, connect(server, rights=kernel_rights("k")) as kernel:
+        for stated in (config, {"mcp_servers.own.command": "x"}):
+            refusal = await kernel.refused("thread/start", {"config": stated})
+            assert "may not name MCP servers" in refusal.message
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,22 @@ async def test_a_deleted_thread_is_gone_and_its_id_free(lab: Lab, talk: Talk) ->
     assert unused not in (await talk.ask("thread/loaded/list", {}))["data"]
 
 
+async def test_who_leaves_a_thread_last_may_have_it_unloaded(lab: Lab) -> None:
+    leave = {"threadId": ONE, "unload": True}
+    async with lab.serving() as server, connect(server) as talk, connect(server) as other:
+        await begun(lab, talk)
+        await other.ask("thread/resume", {"threadId": ONE})
+        assert (await talk.ask("thread/unsubscribe", leave))["status"] == "unsubscribed"
+        assert (await other.ask("thread/loaded/list", {}))["data"] == [ONE]
+        lab.fake.add(say("long", deltas=2).hang(after=3))
+        turn_id = await other.start_turn(ONE)
+        await lab.fake.wait_for_hang()
+        assert (await other.ask("thread/unsubscribe", leave))["status"] == "unsubscribed"
+        assert (await other.ask("thread/loaded/list", {}))["data"] == []
+        turns = await other.ask("thread/turns/list", {"threadId": ONE})
+        assert (turns["data"][0]["id"], turns["data"][0]["status"]) == (turn_id, "interrupted")
+
+
 async def test_a_thread_of_another_server_is_not_moved(lab: Lab) -> None:
     async with (
         lab.serving() as first,

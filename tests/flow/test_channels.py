@@ -167,6 +167,31 @@ def delta(text: str, method: str = "item/agentMessage/delta", **params: Any) -> 
     return {"method": method, "params": {**base, **params, "delta": text}, "emittedAtMs": 1}
 
 
+async def test_who_can_wait_waits_for_a_reader_that_lags() -> None:
+    outbox = Outbox(merge_deltas, max_bytes=400)
+    heard: list[str] = []
+
+    async def waiter() -> None:
+        await outbox.room()
+        heard.append("there is room")
+
+    with anyio.fail_after(5):
+        await outbox.room()
+        outbox.put({"id": 1, "result": "x" * 150})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter)
+            await anyio.wait_all_tasks_blocked()
+            assert heard == []
+            await outbox.take()
+        assert heard == ["there is room"]
+        outbox.put({"id": 2, "result": "x" * 150})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter)
+            await anyio.wait_all_tasks_blocked()
+            outbox.close()  # nobody waits for a reader that is gone
+    assert len(heard) == 2
+
+
 def test_deltas_of_one_item_merge_and_the_originals_stay() -> None:
     first, second = delta("Hel"), delta("lo")
     merged = merge_deltas(first, second)

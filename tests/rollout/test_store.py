@@ -295,6 +295,32 @@ async def test_what_is_not_there_or_archived_cannot_be_opened(
         await store.open(THREAD)
 
 
+async def test_a_thread_that_is_deleted_while_it_is_read_does_not_exist(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """A name that leads nowhere is what a reader has of a file that went just now."""
+    path = foreign_rollout(tmp_path, THREAD)
+    path.unlink()
+    path.symlink_to(tmp_path / "gone")
+    copy = new_thread_id()
+    await store.reserve(copy)
+    assert await store.read(THREAD) is None
+    for doing in (
+        lambda: store.open(THREAD),
+        lambda: store.records(THREAD),
+        lambda: store.fork(THREAD, copy),
+    ):
+        with pytest.raises(ThreadNotFoundError, match=f"no rollout found for thread id {THREAD}"):
+            await doing()
+    assert (await store.list(ListQuery())).data == []
+    assert await store.search("cwd") == []
+    # What is there but cannot be read is another matter.
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RolloutError):
+        await store.records(THREAD)
+
+
 async def test_reading_needs_no_ownership(store: ThreadStore, other: ThreadStore) -> None:
     await store.reserve(THREAD)
     recorder = await store.create(THREAD, {"cwd": "/w"})

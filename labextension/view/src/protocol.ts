@@ -9,10 +9,6 @@ export interface AccountLoginCompleted {
 
 export type AccountLoginCompletedNotification = AccountLoginCompleted;
 
-export type AccountLogoutParams = LogoutParams;
-
-export type AccountLogoutResponse = LogoutResult;
-
 export type AccountRateLimitsUpdatedNotification = RateLimitsUpdated;
 
 /** See whether there is a key for the configured provider; the key itself is never told. */
@@ -535,9 +531,9 @@ export interface CommandExecParams {
   /** Default: 120000. What is not done by then is ended. */
   timeoutMs?: number | null;
   disableTimeout?: boolean;
-  /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
+  /** Bytes of each stream; default 1 MiB. What is beyond is dropped, and that is said. */
   outputBytesCap?: number | null;
-  /** Means the most that `outputBytesCap` can be. */
+  /** Leave nothing out. Streamed output has no limit then; the command waits for a client that reads slowly. An answer carries at most 4 MiB of each stream: where there is more, also of a larger `outputBytesCap`, the request fails and says so instead of leaving something out. */
   disableOutputCap?: boolean;
   /** Only `dangerFullAccess` and `externalSandbox`: nothing is sandboxed here. */
   sandboxPolicy?: SandboxPolicy | null;
@@ -565,6 +561,10 @@ export interface CommandExecResult {
   exitCode: number;
   stdout: string;
   stderr: string;
+  /** Ours. True where the rest was left out, as `outputBytesCap` says. */
+  stdoutCapReached?: boolean | null;
+  /** Ours. The same of the other stream. */
+  stderrCapReached?: boolean | null;
 }
 
 /** End a command: politely, then not; its command/exec is answered when it is gone. */
@@ -1377,6 +1377,10 @@ export interface LoginStartParams {
 export interface LoginStartResult {
   type: 'apiKey';
 }
+
+export type LogoutAccountParams = LogoutParams;
+
+export type LogoutAccountResponse = LogoutResult;
 
 /** Forget the key that was kept. `params` may be left out. */
 export type LogoutParams = {
@@ -2683,6 +2687,8 @@ export interface ThreadUndoResult {
 /** Hear no more of a thread; it stays loaded for a while. */
 export interface ThreadUnsubscribeParams {
   threadId: string;
+  /** Ours. Stop its turn and unload it at once, with all that it runs, if nobody else hears it. */
+  unload?: boolean;
 }
 
 export type ThreadUnsubscribeResponse = ThreadUnsubscribeResult;
@@ -3086,7 +3092,7 @@ export interface ClientRequests {
   'account/read': { params: GetAccountParams; result: GetAccountResponse };
   'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
   'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
-  'account/logout': { params: AccountLogoutParams; result: AccountLogoutResponse };
+  'account/logout': { params: LogoutAccountParams; result: LogoutAccountResponse };
   'fuzzyFileSearch': { params: FuzzyFileSearchParams; result: FuzzyFileSearchResponse };
   'fuzzyFileSearch/sessionStart': { params: FuzzyFileSearchSessionStartParams; result: FuzzyFileSearchSessionStartResponse };
   'fuzzyFileSearch/sessionUpdate': { params: FuzzyFileSearchSessionUpdateParams; result: FuzzyFileSearchSessionUpdateResponse };
