@@ -5,10 +5,13 @@ BIN := .venv/bin
 STAMPS := .venv/.stamps
 OFFLINE := CODEX_JUPYTER_MODEL_PROVIDER=offline CODEX_JUPYTER_HOME=$(CURDIR)/out/home
 OLDER_KERNELS := .venvs/ipykernel-6.31.0 .venvs/ipykernel-7.3.0
+JUPYTER_AI := .venvs/jupyter-ai
 WORKERS ?= 2
 PAGES := codex_jupyter/labextensions/view/package.json
 PAGE_SOURCES := $(shell git ls-files 'labextension/*' 'codex_jupyter/view/static/*')
 export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
+# Images of containers forbid it, and then each of the tests' processes compiles all of ours anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help lab demo test jstest ui sdk slow kernels machine check bench docs local-model local-test clean
 
@@ -18,7 +21,7 @@ help:
 	@echo "make test         run the test suite"
 	@echo "make jstest       run the tests of the pages' TypeScript"
 	@echo "make ui           run the browser tests (needs Chromium)"
-	@echo "make sdk          run the official SDK against the app server"
+	@echo "make sdk          run the official SDK, the original and Jupyter AI's client against ours"
 	@echo "make slow         run the long tests"
 	@echo "make kernels      run all kernel tests in older ipykernels, and a cluster from a kernel"
 	@echo "make machine      run 10,000 random conversations"
@@ -59,6 +62,13 @@ $(STAMPS)/sdk: $(STAMPS)/test
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[lab,demo,dev,sdk]'
 	@touch $@
 
+# Not in `.venv`: it brings server extensions that every Jupyter server of the other tests would load.
+$(JUPYTER_AI)/.stamp: pyproject.toml $(PAGES)
+	$(PYTHON) -m venv $(JUPYTER_AI)
+	$(JUPYTER_AI)/bin/pip install -q --disable-pip-version-check --upgrade pip
+	$(JUPYTER_AI)/bin/pip install -q --disable-pip-version-check -e '.[acp-test]'
+	@touch $@
+
 # Another ipykernel over the same packages: a venv whose own site-packages come first.
 .venvs/ipykernel-%: $(STAMPS)/test
 	$(PYTHON) -m venv --without-pip $@
@@ -85,13 +95,14 @@ ui: $(STAMPS)/ui jstest
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m ui
 
 # The SDK brings the original's program, which the tests of tests/interop then run.
-sdk: $(STAMPS)/sdk
+sdk: $(STAMPS)/sdk $(JUPYTER_AI)/.stamp
 	@mkdir -p out/home
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/sdk tests/interop
+	$(OFFLINE) $(JUPYTER_AI)/bin/python -m pytest tests/acp/test_jupyter_ai.py
 
 slow: $(STAMPS)/test
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not cluster_kernel"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel and not cluster_kernel"
 
 kernels: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home

@@ -5,7 +5,7 @@
     * `InvalidRequestError`
         * `MalformedParamsError`
         * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`, `NotSteerableError`
-        * `InputTooLargeError`
+        * `InputTooLargeError`, `OutOfRangeError`
         * `NotOfferedError`
     * `OverloadedError`
     * `ConfigError`
@@ -37,6 +37,7 @@ __all__ = [
     "NobodyToAskError",
     "NotOfferedError",
     "NotSteerableError",
+    "OutOfRangeError",
     "OverloadedError",
     "PatchError",
     "PeerClosedError",
@@ -193,6 +194,12 @@ class InputTooLargeError(InvalidRequestError):
             "max_chars": self.max_chars,
             "actual_chars": self.actual_chars,
         }
+
+
+class OutOfRangeError(InvalidRequestError):
+    """Members have the right kinds, but a value or a combination that cannot be."""
+
+    rpc_code = INVALID_PARAMS
 
 
 class OverloadedError(CodexError):

@@ -192,7 +192,7 @@ class Session:
             finally:
                 del self._questions[request_id]
         # Taken back: the turn has ended, or somebody else has answered. This counts for nothing.
-        return {"decision": "cancel", "answers": {}}
+        return {"decision": "cancel", "action": "cancel", "answers": {}}
 
     def withdraw(self, request_id: str) -> None:
         """Stop asking: the server takes no answer any more."""
@@ -236,7 +236,7 @@ class Session:
         await reached.wait()
 
     async def _ask(self, prompt: _Prompt, method: str, params: Json) -> Json:
-        item = prompt.updates.items.get(params["itemId"])
+        item = prompt.updates.items.get(params.get("itemId") or "")
         chosen: dict[str, str] = {}
         for permission in permissions_for(method, params, item, self._cwd):
             outcome = await self._front.ask(self.id, permission.tool_call, permission.options)
@@ -245,7 +245,7 @@ class Session:
             if outcome.get("outcome") != "selected":
                 break
             chosen[permission.question_id] = str(outcome.get("optionId"))
-        return read_choices(params, chosen)
+        return read_choices(method, params, chosen)
 
 
 def _stop_reason(turn: Json) -> str:

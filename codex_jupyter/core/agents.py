@@ -14,7 +14,8 @@ from codex_jupyter.core.joining import Accepted
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id

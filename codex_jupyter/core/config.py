@@ -126,9 +126,12 @@ class SessionConfig:
         """Return the settings after ``overrides``, which are checked but not yet applied.
 
         Raises:
-            InvalidRequestError: The working directory is not an absolute path.
+            InvalidRequestError: The working directory is not an absolute path, or the model has
+                no name.
         """
         changed: Json = {}
+        if overrides.model == "":
+            raise InvalidRequestError("model must not be empty")
         if overrides.cwd is not None:
             if not Path(overrides.cwd).is_absolute():
                 raise InvalidRequestError(f"cwd must be an absolute path, found {overrides.cwd!r}")

@@ -14,7 +14,8 @@ from codex_jupyter.core.delegate import (
 )
 from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import CodexError, DelegateError, ModelError, RolloutError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.items import input_preview

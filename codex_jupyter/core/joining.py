@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.spoken import spoken_of
+from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import DuplicateIdError, NotSteerableError, TurnConflictError
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.ops import (
@@ -69,7 +70,7 @@ def _put_into(active: Turn, op: TurnOp) -> None:
             if taken:
                 active.run_beside(op)
         case UserTurn():
-            taken = active.steer(Spoken(op.input, op.client_message_id))
+            taken = active.steer(spoken_of(op))
     if not taken:
         raise NotSteerableError(active.kind, active.turn_id)
 

@@ -181,17 +181,24 @@ class ThreadManager:
         """
         check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
         chosen = thread_id or new_thread_id()
-        async with self._reserved(chosen, minted=thread_id is None):
+        # Nobody else can have an id that was minted now, so only what is stored now needs a claim.
+        late = lineage.shown_in is not None and thread_id is None and not ephemeral
+        async with (
+            self.alone_with(chosen, "starting")
+            if late
+            else self._reserved(chosen, minted=thread_id is None)
+        ):
             self._require_parent(lineage)
-            session = self._adopt(
-                self._builder.new(
-                    chosen,
-                    config,
-                    dynamic_tools=dynamic_tools,
-                    ephemeral=ephemeral,
-                    lineage=lineage,
-                )
+            session = self._builder.new(
+                chosen,
+                config,
+                dynamic_tools=dynamic_tools,
+                ephemeral=ephemeral,
+                lineage=lineage,
             )
+            if late:
+                session.store_late()
+            self._adopt(session)
             self.created.add(chosen)
         return session
 

@@ -123,7 +123,11 @@ class PlainView(ipywidgets.VBox):
         lines = [asked_by(request), *(str(q["question"]) for q in request.get("questions") or ())]
         told = ipywidgets.Textarea("\n".join(line for line in lines if line), disabled=True)
         send = _button("Answer", "success", partial(self._send_answers, request, fields, told))
-        return ipywidgets.VBox([told, *fields.values(), send])
+        buttons = [send]
+        if request.get("mayDecline"):
+            label, style = _LABELS["decline"]
+            buttons.append(_button(label, style, partial(self._decide, request, "decline", told)))
+        return ipywidgets.VBox([told, *fields.values(), *buttons])
 
     def _decide(self, request: Json, decision: str, told: Any) -> None:
         asked = {"action": "decide", "requestId": request["requestId"], "decision": decision}

@@ -114,6 +114,9 @@ class TurnHandle:
         self._params = params
         self._method = method
         self._stop = _Stop()
+        self._in_line: anyio.CancelScope | None = None
+        """Of the wait for a turn that has the thread."""
+
         self._driven: Future[None] | None = None
         self._leaving = threading.Lock()
 
@@ -178,33 +181,42 @@ class TurnHandle:
 
     async def _begin(self, client: "CodexClient") -> None:
         """Start the turn, or follow the one that has its id already."""
+        while (other := await self._start(client)) is not None:
+            await self._let_finish(client, other)
+            if self._stop.presses:
+                # The server has no such turn, and nobody else will say its end.
+                ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
+                self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
+                return
+
+    async def _start(self, client: "CodexClient") -> str | None:
+        """Do the turn to its end; returns the id of another one that has the thread just now."""
         params = {**self._params, "turnId": self.turn_id}
-        while True:
-            try:
-                async with client.turn(self.thread_id, params, self._method) as stream:
-                    self.note_ran()
-                    self._follow_id(stream.turn_id)
-                    self.on_begin(client)
-                    async for method, told in stream:
-                        self._take(method, told)
-            except RemoteError as refusal:
-                if (status := duplicate_status(refusal)) is not None:
-                    require_shown(self.turn_id, status)
-                    await self._follow(client)
-                elif (other := active_turn(refusal)) is not None and self._rerun.is_cell:
-                    # Another front end, or a turn in the background, has the thread just now.
-                    with suppress(RemoteError):
-                        async with client.follow(self.thread_id, other) as stream:
-                            async for _ in stream:
-                                pass
-                    if not self._stop.presses:
-                        continue
-                else:
-                    raise
+        try:
+            async with client.turn(self.thread_id, params, self._method) as stream:
+                self.note_ran()
+                self._follow_id(stream.turn_id)
+                self.on_begin(client)
+                async for method, told in stream:
+                    self._take(method, told)
+        except RemoteError as refusal:
+            if (status := duplicate_status(refusal)) is not None:
+                require_shown(self.turn_id, status)
+                await self._follow(client)
+            elif (other := active_turn(refusal)) is not None and self._rerun.is_cell:
+                return other
+            else:
+                raise
+        return None
+
+    async def _let_finish(self, client: "CodexClient", other: str) -> None:
+        """Wait for the end of another front end's turn, until this one is stopped."""
+        if self._stop.presses:
             return
-        # Stopped before it began: the server has no such turn, and nobody else will say its end.
-        ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
-        self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
+        with anyio.CancelScope() as self._in_line, suppress(RemoteError):
+            async with client.follow(self.thread_id, other) as stream:
+                async for _ in stream:
+                    pass
 
     def _follow_id(self, turn_id: str) -> None:
         """Go by the id that the server gave the turn, if it is another one than ours."""
@@ -366,6 +378,8 @@ class TurnHandle:
         if self.done and self.bench.running is None:
             return
         self._stop.presses += 1
+        if self._in_line is not None:
+            self._in_line.cancel()
         self.bench.drop()
         if self._stop.presses == 1:
             self._core.post(self._wind_down)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Integer, WireModel
 from codex_jupyter.protocol.shapes import SandboxPolicy
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
 class TerminalSize(WireModel):
     """A terminal's size, in characters, each 1 to 65535."""
 
-    rows: int
-    cols: int
+    rows: Integer
+    cols: Integer
 
 
 class CommandExecParams(WireModel):
@@ -54,11 +54,11 @@ class CommandExecParams(WireModel):
     env: dict[str, str | None] | None = None
     """Variables in addition to the server's; ``null`` takes one away."""
 
-    timeout_ms: int | None = None
-    """Default: 120000."""
+    timeout_ms: Integer | None = None
+    """Default: 120000. What is not done by then is ended."""
 
     disable_timeout: bool = False
-    output_bytes_cap: int | None = None
+    output_bytes_cap: Integer | None = None
     """Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped."""
 
     disable_output_cap: bool = False
@@ -75,7 +75,7 @@ class CommandExecResult(WireModel):
     """The result of command/exec. The texts are empty if they were streamed."""
 
     exit_code: int
-    """128 + N if signal N ended it."""
+    """128 + N if signal N ended it, 124 if its time was up."""
 
     stdout: str
     stderr: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import CodexError, InvalidRequestError
+from codex_jupyter.errors import CodexError, InvalidRequestError, OutOfRangeError
 from codex_jupyter.protocol.exec_requests import (
     CommandExecParams,
     CommandExecResizeParams,
@@ -59,7 +59,7 @@ class ExecHandlers:
         # A command that nobody can name has a key of its own, which no id can be.
         key = f"\0{id(asked)}" if asked.process_id is None else asked.process_id
         if key in running:
-            raise InvalidRequestError(f'process id "{key[:100]}" is already in use')
+            raise InvalidRequestError(f'duplicate active command/exec process id: "{key[:100]}"')
         if len(running) >= MAX_COMMANDS:
             raise InvalidRequestError(
                 f"{MAX_COMMANDS} commands of this connection run; wait for one or terminate one"
@@ -87,14 +87,14 @@ class ExecHandlers:
 
     async def _write(self, connection: Connection, params: Any) -> Json:
         asked = read_params(CommandExecWriteParams, params)
+        if asked.delta_base64 is None and not asked.close_stdin:
+            raise OutOfRangeError("command/exec/write requires deltaBase64 or closeStdin")
+        data = decoded(asked.delta_base64 or "", "invalid deltaBase64", OutOfRangeError)
         run, started_as = self._find(connection, asked.process_id)
         if not (started_as.stream_stdin or started_as.tty):
             raise InvalidRequestError(
                 f'process "{asked.process_id[:100]}" was started without `streamStdin`'
             )
-        if asked.delta_base64 is None and not asked.close_stdin:
-            raise InvalidRequestError("give `deltaBase64`, `closeStdin` or both")
-        data = decoded(asked.delta_base64 or "", "deltaBase64")
         await run.write(data, close=asked.close_stdin)
         return {}
 
@@ -114,9 +114,7 @@ class ExecHandlers:
     def _find(self, connection: Connection, process_id: str) -> tuple[ExecRun, CommandExecParams]:
         found = self._running.get(connection, {}).get(process_id)
         if found is None:
-            raise InvalidRequestError(
-                f'no command with process id "{process_id[:100]}" runs on this connection'
-            )
+            raise InvalidRequestError(f'no active command/exec for process id "{process_id[:100]}"')
         return found
 
     def _command(self, asked: CommandExecParams) -> ExecCommand:
@@ -154,17 +152,10 @@ def _check(asked: CommandExecParams) -> None:
         raise InvalidRequestError("command must not be empty")
     streams = asked.tty or asked.stream_stdin or asked.stream_stdout_stderr
     policy = asked.sandbox_policy
-    wrong = {
+    refusals = {
         "processId must not be empty": asked.process_id == "",
-        "`tty`, `streamStdin` and `streamStdoutStderr` need a `processId`": streams
+        "command/exec tty or streaming requires a client-supplied processId": streams
         and asked.process_id is None,
-        "`size` needs `tty`": asked.size is not None and not asked.tty,
-        "give `timeoutMs` or `disableTimeout`, not both": asked.disable_timeout
-        and asked.timeout_ms is not None,
-        "give `outputBytesCap` or `disableOutputCap`, not both": asked.disable_output_cap
-        and asked.output_bytes_cap is not None,
-        "timeoutMs must not be negative": (asked.timeout_ms or 0) < 0,
-        "outputBytesCap must not be negative": (asked.output_bytes_cap or 0) < 0,
         "there are no permission profiles; leave `permissionProfile` out": (
             asked.permission_profile is not None
         ),
@@ -172,12 +163,27 @@ def _check(asked: CommandExecParams) -> None:
             policy is not None and policy.type not in _UNSANDBOXED
         ),
     }
-    for problem, applies in wrong.items():
-        if applies:
-            raise InvalidRequestError(problem)
+    misfits = {
+        "command/exec size requires tty: true": asked.size is not None and not asked.tty,
+        "command/exec cannot set both timeoutMs and disableTimeout": asked.disable_timeout
+        and asked.timeout_ms is not None,
+        "command/exec cannot set both outputBytesCap and disableOutputCap": asked.disable_output_cap
+        and asked.output_bytes_cap is not None,
+        f"command/exec timeoutMs must be non-negative, got {asked.timeout_ms}": (
+            asked.timeout_ms or 0
+        )
+        < 0,
+        "outputBytesCap must not be negative": (asked.output_bytes_cap or 0) < 0,
+    }
+    for kind, problems in ((InvalidRequestError, refusals), (OutOfRangeError, misfits)):
+        for problem, applies in problems.items():
+            if applies:
+                raise kind(problem)
 
 
 def _size(size: TerminalSize) -> Size:
     if not (0 < size.rows <= _LARGEST_SIDE and 0 < size.cols <= _LARGEST_SIDE):
-        raise InvalidRequestError(f"rows and cols must be 1 to {_LARGEST_SIDE}")
+        raise OutOfRangeError(
+            f"command/exec size rows and cols must be greater than 0, at most {_LARGEST_SIDE}"
+        )
     return size.rows, size.cols

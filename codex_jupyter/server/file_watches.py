@@ -41,14 +41,16 @@ class FileWatches:
         self._some = anyio.Event()
 
     async def add(self, connection: Connection, watch_id: str, path: Path) -> None:
-        """Watch a path from now on, in place of what had the same name.
+        """Watch a path from now on.
 
         Raises:
-            InvalidRequestError: The connection watches too much.
+            InvalidRequestError: The connection has such a watch, or watches too much.
         """
         seen = await anyio.to_thread.run_sync(look_at, path)
         own = self._watches.get(connection, {})
-        if watch_id not in own and len(own) >= MAX_WATCHES:
+        if watch_id in own:
+            raise InvalidRequestError(f"watchId already exists: {watch_id}")
+        if len(own) >= MAX_WATCHES:
             raise InvalidRequestError(f"a connection may watch {MAX_WATCHES} paths; end one first")
         if connection.peer.closed:
             return

@@ -12,6 +12,7 @@ from codex_jupyter.rpc import Peer
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.projection import BROADCAST, notification_of
 from codex_jupyter.server.rights import OWNER, Rights
+from codex_jupyter.view.requests import answer_for
 
 __all__ = ["Connection", "Subscriptions"]
 
@@ -140,6 +141,18 @@ class Subscriptions:
             if method not in connection.opted_out:
                 connection.peer.notify(method, params)
 
+    def tell_peers(self, connection: Connection, method: str, params: Json) -> None:
+        """Tell what a connection asked for: an owner's is heard by all owners, others' by it alone.
+
+        The original tells everybody. But what a person types in a page is not for a kernel, whose
+        token a command that the agent runs may have read.
+        """
+        shared = connection.rights == OWNER
+        hearers = [c for c in self._connections if c.rights == OWNER] if shared else [connection]
+        for hearer in hearers:
+            if method not in hearer.opted_out:
+                hearer.peer.notify(method, params)
+
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
         for event in events:
@@ -164,7 +177,8 @@ class Subscriptions:
         asked = self._asked.get(request_id)
         if asked is None or asked.method == _TOOL_CALL or asked.params.get("digest") != digest:
             return False
-        return self._settle(asked.thread_id, request_id, Answered(result))
+        answer = answer_for(asked.method, asked.params, result)
+        return self._settle(asked.thread_id, request_id, Answered(answer))
 
     def count(self, rights: Callable[[Rights], bool]) -> int:
         """Return how many connections have such rights."""

@@ -29,6 +29,8 @@ _PIECE: Final = 32 * 1024
 
 _DRAIN_READS: Final = 32
 _SIGNAL_BASE: Final = 128
+_TIMED_OUT: Final = 124
+"""The exit code of who was not done in time, as `timeout` and the original have it."""
 """A command that signal N ended has the exit code 128 + N, as shells say it."""
 
 
@@ -90,7 +92,7 @@ class ExecRun:
         On every path, cancellation included, all of its processes are ended before this returns.
 
         Raises:
-            CodexError: It could not be started, or its time was up.
+            CodexError: It could not be started.
         """
         command, started = self._command, time.monotonic()
         try:
@@ -118,7 +120,7 @@ class ExecRun:
                         self._exit_code = await group.wait_exit()
             self._drain(group)
         if timed_out:
-            raise CodexError("exec failed: sandbox error: command timed out")
+            self._exit_code = _TIMED_OUT
         return self._result()
 
     async def write(self, data: bytes, *, close: bool) -> None:

@@ -36,6 +36,7 @@ __all__ = [
 Item = dict[str, Any]
 
 _WORTH_SAYING_MS: Final = 100
+_TOLD_CHARS: Final = 200
 
 PLAN_MARKS: Final = {"completed": "✓", "inProgress": "●", "pending": "○"}
 
@@ -184,6 +185,13 @@ def user_text(item: Item) -> str:
     return visible("\n".join(part.get("text") or f"[{part.get('type')}]" for part in parts))
 
 
+def _told(output: Any) -> str:
+    parts: list[Any] = [output] if isinstance(output, str) else output or []
+    texts = [part if isinstance(part, str) else part.get("text") or "[image]" for part in parts]
+    text = " ".join(" ".join(texts).split())
+    return text if len(text) <= _TOLD_CHARS else f"{text[:_TOLD_CHARS]}…"
+
+
 def quiet_words(item: Item) -> str:
     """Return one line for items that need no more."""
     match item["type"]:
@@ -193,6 +201,8 @@ def quiet_words(item: Item) -> str:
             words = f"Searched the web: {item.get('query') or ''}"
         case "imageView":
             words = f"Looked at {item.get('path') or 'an image'}"
+        case "functionCallOutput":
+            words = f"Told by {item.get('name') or 'a tool'}: {_told(item.get('output'))}"
         case "enteredReviewMode":
             words = "Review started."
         case "exitedReviewMode":

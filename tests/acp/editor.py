@@ -69,6 +69,11 @@ class Editor:
         await question.answered.wait()
         return acp.RequestPermissionResponse.model_validate({"outcome": question.outcome})
 
+    def forget(self) -> None:
+        """Forget what was heard and asked."""
+        self.heard.clear()
+        self.questions.clear()
+
     def updates(self, session_id: str, kind: str = "") -> list[Json]:
         """Return what one session was told, of one kind if it is named."""
         told = [update for of, update in self.heard if of == session_id]

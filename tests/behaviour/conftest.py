@@ -1,7 +1,7 @@
 """What a behaviour needs: a fake model, a home that points at it, a workspace, a server."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,20 @@ class Lab:
         return start_stdio(self.home, *options, **capabilities)
 
 
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncGenerator[Lab]:
-    workspace = tmp_path / "workspace"
+@asynccontextmanager
+async def open_lab(folder: Path) -> AsyncGenerator[Lab]:
+    """Make a home and a workspace in ``folder``, and a model that runs until the block ends."""
+    workspace = folder / "workspace"
     workspace.mkdir()
     async with FakeModel() as fake:
-        lab = Lab(fake, tmp_path / "home", workspace)
+        lab = Lab(fake, folder / "home", workspace)
         lab.configure()
+        yield lab
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncGenerator[Lab]:
+    async with open_lab(tmp_path) as lab:
         yield lab
 
 

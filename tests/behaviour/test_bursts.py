@@ -9,7 +9,7 @@ from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk
 from tests.fake_model import say
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BURST = 5_000
 

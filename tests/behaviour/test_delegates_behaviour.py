@@ -109,7 +109,7 @@ async def test_a_stop_ends_the_delegates_first(talk: Talk, lab: Lab) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     started = await delegate(talk, thread_id, "one", "two")
     await talk.asked()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await lab.fake.wait_for_hang()
 
     host, turn_id = started["thread"]["id"], started["turn"]["id"]

@@ -257,7 +257,7 @@ async def test_a_stop_of_one_kernel_leaves_the_other_alone(house: House) -> None
         house.lab.fake.add(touch("made"))
         thread_id = await talk.start_thread(house.lab.workspace)
         turns.append((talk, await talk.start_turn(thread_id)))
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len(house.page.notices("serverRequest/opened")) < len(turns):
                 await house.page.ask("serverRequest/list", {})
     assert house.server.interrupt_kernel("k1") == 1

@@ -42,6 +42,7 @@ def run_benchmark(tmp_path: Path, *servers: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_every_row_of_our_app_server(tmp_path: Path) -> None:
     run = run_benchmark(tmp_path)
     assert run.returncode == 0, run.stderr

@@ -1,13 +1,9 @@
 """Every kind of question a delegate can ask, and every way it can end."""
 
-import importlib
-import socket
-import subprocess
-import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
@@ -17,7 +13,6 @@ from codex_jupyter.core.delegate import DelegateHandle, DelegateWish
 from codex_jupyter.core.session import Session
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Refused
-from codex_jupyter.protocol.events import Event
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from tests.core.agency import busy
 from tests.core.handles import joined, kinds, one_shot, rest_of
@@ -32,109 +27,121 @@ PATCH = "*** Begin Patch\n*** Add File: made\n+x\n*** End Patch"
 COLOUR: Json = {"answers": {"colour": {"answers": ["blue"]}, "count": {"answers": ["3"]}}}
 ASKED = [{"id": "colour", "question": "Which?"}]
 
-CALLS: dict[str, Answer] = {
-    "exec": shell("touch made", "c1"),
-    "patch": call("apply_patch", {"input": PATCH}, call_id="c1"),
-    "question": call("request_user_input", {"questions": ASKED}, call_id="c1"),
-    "client tool": call("weather", {}, call_id="c1"),
-    "elicitation": call("mcp__things__choose", {}, call_id="c1"),
-    "mcp approval": call("mcp__things__add", {"a": 1, "b": 2}, call_id="c1"),
-}
-YES: dict[str, Json] = {
-    "exec": {"decision": "accept"},
-    "patch": {"decision": "accept"},
-    "question": COLOUR,
-    "client tool": {"contentItems": [{"type": "inputText", "text": "rain"}], "success": True},
-    "elicitation": COLOUR,
-    "mcp approval": {"decision": "accept"},
-}
-NO: dict[str, Any] = {
-    "exec": {"decision": "decline"},
-    "patch": {"decision": "decline"},
-    "question": Refused("no"),
-    "client tool": Refused("no"),
-    "elicitation": Refused("no"),
-    "mcp approval": {"decision": "decline"},
-}
-
 DONE, STOPPED = "Plan updated", "aborted by user"
 """What the call after the one that asks gives back: it ran, or it was not started."""
 
+Seen = tuple[str | None, str]
+"""The status of the item, which a question has none of; and what the delegate's model gets."""
+
 
 @dataclass(frozen=True)
-class Cell:
-    """How a question ends: what is seen of it, and of the turns."""
+class Kind:
+    """A kind of question: the call that asks it, its answers, and what is seen of its ends."""
 
-    item: str | None
-    """The status of the item; a question has none."""
+    call: Answer
+    yes: Json
+    no: Any
+    accepted: Seen
+    declined: Seen
+    cancelled: Seen
+    stopped: Seen
+    after_full: str = STOPPED
+    """What the call after it gives back if it was answered and nobody takes events."""
 
-    output: str
-    """Is in what the model of the delegate gets."""
 
+@dataclass(frozen=True)
+class Way:
+    """How a question ends: which of its ends is seen, what comes after it, and the turns' ends."""
+
+    seen: Literal["accepted", "declined", "cancelled", "stopped"]
     after: str
     child: str
     root: str = "completed"
 
 
-# fmt: off
-TABLE: dict[tuple[str, str], Cell] = {
-    ("exec", "accepted"): Cell("completed", "Exit code: 0", DONE, "completed"),
-    ("exec", "declined"): Cell("declined", "rejected by user", DONE, "completed"),
-    ("exec", "cancelled"): Cell("declined", "who stopped the turn", STOPPED, "interrupted"),
-    ("exec", "parent interrupted"): Cell("declined", "aborted by the user", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("exec", "child dies"): Cell("declined", "aborted by the user", STOPPED, "interrupted"),
-    ("exec", "consumer full"): Cell("completed", "Exit code: 0", STOPPED, "interrupted"),
-    ("exec", "consumer gone"): Cell("declined", "aborted by the user", STOPPED, "interrupted"),
-    ("patch", "accepted"): Cell("completed", "A made", DONE, "completed"),
-    ("patch", "declined"): Cell("declined", "rejected by user", DONE, "completed"),
-    ("patch", "cancelled"): Cell("declined", "who stopped the turn", STOPPED, "interrupted"),
-    ("patch", "parent interrupted"): Cell("declined", "aborted by the user", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("patch", "child dies"): Cell("declined", "aborted by the user", STOPPED, "interrupted"),
-    ("patch", "consumer full"): Cell("completed", "A made", STOPPED, "interrupted"),
-    ("patch", "consumer gone"): Cell("declined", "aborted by the user", STOPPED, "interrupted"),
-    ("question", "accepted"): Cell(None, '"blue"', DONE, "completed"),
-    ("question", "declined"): Cell(None, "cancelled before receiving", DONE, "completed"),
-    ("question", "cancelled"): Cell(None, "cancelled before receiving", STOPPED, "interrupted"),
-    ("question", "parent interrupted"): Cell(None, "cancelled before receiving", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("question", "child dies"): Cell(None, "cancelled before receiving", STOPPED, "interrupted"),
-    ("question", "consumer full"): Cell(None, '"blue"', DONE, "interrupted"),
-    ("question", "consumer gone"): Cell(None, "cancelled before receiving", STOPPED, "interrupted"),
-    ("client tool", "accepted"): Cell("completed", "rain", DONE, "completed"),
-    ("client tool", "declined"): Cell("failed", "request failed", DONE, "completed"),
-    ("client tool", "cancelled"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("client tool", "parent interrupted"): Cell("failed", "aborted by user", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("client tool", "child dies"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("client tool", "consumer full"): Cell("completed", "rain", STOPPED, "interrupted"),
-    ("client tool", "consumer gone"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("elicitation", "accepted"): Cell("completed", "blue", DONE, "completed"),
-    ("elicitation", "declined"): Cell("completed", "decline", DONE, "completed"),
-    ("elicitation", "cancelled"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("elicitation", "parent interrupted"): Cell("failed", "aborted by user", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("elicitation", "child dies"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("elicitation", "consumer full"): Cell("completed", "blue", STOPPED, "interrupted"),
-    ("elicitation", "consumer gone"): Cell("failed", "aborted by user", STOPPED, "interrupted"),
-    ("mcp approval", "accepted"): Cell("completed", "the sum is 3", DONE, "completed"),
-    ("mcp approval", "declined"): Cell("failed", "rejected by user", DONE, "completed"),
-    ("mcp approval", "cancelled"): Cell("failed", "who stopped the turn", STOPPED, "interrupted"),
-    ("mcp approval", "parent interrupted"): Cell("failed", "aborted by the user", STOPPED, "interrupted", "interrupted"),  # noqa: E501
-    ("mcp approval", "child dies"): Cell("failed", "aborted by the user", STOPPED, "interrupted"),
-    ("mcp approval", "consumer full"): Cell("completed", "the sum is 3", STOPPED, "interrupted"),
-    ("mcp approval", "consumer gone"): Cell("failed", "aborted by the user", STOPPED, "interrupted"),  # noqa: E501
+YES: Json = {"decision": "accept"}
+NO: Json = {"decision": "decline"}
+RAIN: Json = {"contentItems": [{"type": "inputText", "text": "rain"}], "success": True}
+UNASKED = (None, "cancelled before receiving")
+ABORTED = ("failed", "aborted by user")
+
+KINDS = {
+    "exec": Kind(
+        shell("touch made", "c1"),
+        YES,
+        NO,
+        accepted=("completed", "Exit code: 0"),
+        declined=("declined", "rejected by user"),
+        cancelled=("declined", "who stopped the turn"),
+        stopped=("declined", "aborted by the user"),
+    ),
+    "patch": Kind(
+        call("apply_patch", {"input": PATCH}, call_id="c1"),
+        YES,
+        NO,
+        accepted=("completed", "A made"),
+        declined=("declined", "rejected by user"),
+        cancelled=("declined", "who stopped the turn"),
+        stopped=("declined", "aborted by the user"),
+    ),
+    "question": Kind(
+        call("request_user_input", {"questions": ASKED}, call_id="c1"),
+        COLOUR,
+        Refused("no"),
+        accepted=(None, '"blue"'),
+        declined=UNASKED,
+        cancelled=UNASKED,
+        stopped=UNASKED,
+        after_full=DONE,
+    ),
+    "client tool": Kind(
+        call("weather", {}, call_id="c1"),
+        RAIN,
+        Refused("no"),
+        accepted=("completed", "rain"),
+        declined=("failed", "request failed"),
+        cancelled=ABORTED,
+        stopped=ABORTED,
+    ),
+    "elicitation": Kind(
+        call("mcp__things__choose", {}, call_id="c1"),
+        {"action": "accept", "content": {"colour": "blue", "count": 3}},
+        Refused("no"),
+        accepted=("completed", "blue"),
+        declined=("completed", "decline"),
+        cancelled=ABORTED,
+        stopped=ABORTED,
+    ),
+    "mcp approval": Kind(
+        call("mcp__things__add", {"a": 1, "b": 2}, call_id="c1"),
+        YES,
+        NO,
+        accepted=("completed", "the sum is 3"),
+        declined=("failed", "rejected by user"),
+        cancelled=("failed", "who stopped the turn"),
+        stopped=("failed", "aborted by the user"),
+    ),
 }
-# fmt: on
+WAYS = {
+    "accepted": Way("accepted", DONE, "completed"),
+    "declined": Way("declined", DONE, "completed"),
+    "cancelled": Way("cancelled", STOPPED, "interrupted"),
+    "parent interrupted": Way("stopped", STOPPED, "interrupted", root="interrupted"),
+    "child dies": Way("stopped", STOPPED, "interrupted"),
+    "consumer full": Way("accepted", STOPPED, "interrupted"),
+    "consumer gone": Way("stopped", STOPPED, "interrupted"),
+}
 
 
-async def end_it(
-    tree: Tree, root: Session, handle: DelegateHandle, asked: Event, cell: Any
-) -> None:
-    """Do to the question, or to those around it, what the cell names."""
-    kind, way = cell
+async def end_it(tree: Tree, root: Session, handle: DelegateHandle, kind: Kind, way: str) -> None:
+    """Do to the question, or to those around it, what the way names."""
+    asked = await tree.question()
     match way:
         case "accepted" | "consumer full":
-            assert tree.answer(root, asked, YES[kind])
+            assert tree.answer(root, asked, kind.yes)
         case "declined":
-            assert tree.answer(root, asked, NO[kind])
-        case "cancelled" if "decision" in YES[kind]:
+            assert tree.answer(root, asked, kind.no)
+        case "cancelled" if "decision" in kind.yes:
             assert tree.answer(root, asked, "cancel")
         case "cancelled":
             handle.interrupt()
@@ -149,7 +156,7 @@ async def end_it(
 
 async def waits_for_its_reader(handle: DelegateHandle) -> None:
     with anyio.fail_after(LIMIT):
-        while not handle._events._taken.statistics().tasks_waiting:
+        while not handle._events._taken.waiting:
             await anyio.lowlevel.checkpoint()
 
 
@@ -158,48 +165,29 @@ def outputs(child: Session) -> Sequence[str]:
     return [str(item["output"]) for item in child.state.history.items if "output" in item]
 
 
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    """Where an MCP server listens; one for all cells, because each takes a second to start."""
-    pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, str(MCP_PROGRAM), "http", str(port)]
-    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert program.stderr is not None
-        # The library takes seconds to load, which no wait in a cell shall last.
-        importlib.import_module("mcp.client.streamable_http")
-        while "running on" not in (line := program.stderr.readline()):
-            assert line, "the MCP server did not start"
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        program.kill()
-        program.communicate()
-
-
-@pytest.mark.parametrize("cell", TABLE, ids=" - ".join)
-async def test_a_question_ends_as_the_table_says(
-    tmp_path: Path, cell: tuple[str, str], request: pytest.FixtureRequest
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", KINDS)
+async def test_a_question_ends_as_the_tables_say(
+    tmp_path: Path, name: str, way: str, request: pytest.FixtureRequest
 ) -> None:
-    kind, way = cell
-    wanted = TABLE[cell]
+    kind, wanted = KINDS[name], WAYS[way]
+    status, output = getattr(kind, wanted.seen)
+    after = kind.after_full if way == "consumer full" else wanted.after
     end = ""
-    if kind in ("elicitation", "mcp approval"):
-        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("address")}"'
+    if name in ("elicitation", "mcp approval"):
+        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("mcp_address")}"'
     async with growing(tmp_path, end=end) as tree:
-        access = "danger-full-access" if kind == "elicitation" else "workspace-write"
-        policy = "never" if kind == "elicitation" else "on-request"
+        access = "danger-full-access" if name == "elicitation" else "workspace-write"
+        policy = "never" if name == "elicitation" else "on-request"
         root = await tree.root(approval_policy=policy, sandbox=access)
         turn = await busy(tree, root)
         plan = call("update_plan", {"plan": [{"step": "s", "status": "pending"}]}, call_id="c2")
-        tree.plan("#child", CALLS[kind] + plan)
+        tree.plan("#child", kind.call + plan)
         wish = DelegateWish(source={"subagent": {"other": "test"}}, dynamic_tools=[WEATHER])
         limit = 1 if way == "consumer full" else 512
         handle = await one_shot(tree, root, CancelToken(), wish=wish, turn=turn, limit=limit)
         child = tree.manager.get(handle.thread_id)
-        await end_it(tree, root, handle, await tree.question(), cell)
+        await end_it(tree, root, handle, kind, way)
         if way == "consumer full":
             # It goes on until what it did is to be told, and no further.
             await waits_for_its_reader(handle)
@@ -210,14 +198,14 @@ async def test_a_question_ends_as_the_table_says(
         (ended,) = tree.ends(child)
         assert ended["status"] == wanted.child
         shown = [i["status"] for i in items_of(tree, child)]
-        assert shown == ([] if wanted.item is None else [wanted.item])
+        assert shown == ([] if status is None else [status])
         first, second = outputs(child)
-        assert wanted.output in first
-        assert wanted.after in second
+        assert output in first
+        assert after in second
         # Nothing was asked or started after a stop.
         assert len(tree.asked()) == 1
-        assert (tree.workspace / "made").exists() == (wanted.item == "completed" and kind in FILES)
-        if wanted.after == STOPPED:
+        assert (tree.workspace / "made").exists() == (status == "completed" and name in FILES)
+        if after == STOPPED:
             assert len(tree.requests["#child"]) == 1
         assert kinds(await rest_of(handle))[-1].__name__ == "ThreadClosed"
         assert not root.state.broker.open_requests
@@ -232,9 +220,3 @@ FILES = ("exec", "patch")
 def items_of(tree: Tree, child: Session) -> list[Json]:
     names = ("commandExecution", "fileChange", "dynamicToolCall", "mcpToolCall")
     return [item for name in names for item in tree.items(child, name)]
-
-
-def test_the_table_is_whole() -> None:
-    ways = {way for _, way in TABLE}
-    assert set(TABLE) == {(kind, way) for kind in CALLS for way in ways}
-    assert len(ways) == 7

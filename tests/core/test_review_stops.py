@@ -51,7 +51,7 @@ async def test_while_the_merge_base_is_looked_for(
         root = await tree.root()
         turn_id = await tree.begin(root, review({"type": "baseBranch", "branch": "main"}))
         asked = tree.workspace / "asked"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not (asked.exists() and asked.read_text().strip()):
                 await anyio.lowlevel.checkpoint()
         root.interrupt(turn_id)
@@ -99,11 +99,11 @@ async def test_while_a_command_of_the_reviewers_runs(tree: Tree) -> None:
     tree.plan("reviewer", shell("echo $$ > asked; trap '' TERM; sleep 300", "c1"))
     turn_id = await tree.begin(root, of_custom())
     asked = tree.workspace / "asked"
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not (asked.exists() and asked.read_text().strip()):
             await anyio.lowlevel.checkpoint()
     root.interrupt(turn_id)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await stopped(tree, root, turn_id)
     assert not Path(f"/proc/{asked.read_text().strip()}").exists()
 

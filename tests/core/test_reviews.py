@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
+from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.protocol.events import (
     ErrorNoted,
     Event,
@@ -18,7 +19,9 @@ from codex_jupyter.protocol.events import (
     RequestOpened,
     StatusChanged,
     TextDelta,
+    ThreadClosed,
     TokenUsageUpdated,
+    TurnCompleted,
 )
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.rollout.disk import Disk
@@ -227,6 +230,24 @@ async def test_input_during_a_review_is_answered_after_it(tree: Tree) -> None:
     assert "all good" in words
     kinds = [e.msg.item["type"] for e in tree.of(root) if isinstance(e.msg, ItemStarted)]
     assert kinds.index("exitedReviewMode") < kinds.index("userMessage")
+
+
+async def test_the_reviewer_has_closed_with_a_rollout_of_its_own_before_the_turn_ends(
+    tree: Tree,
+) -> None:
+    root = await tree.root()
+    tree.plan("reviewer", say("all good", deltas=8).hang(after=4))
+    turn_id = await tree.begin(root, of_custom())
+    await tree.hanging()
+    (child,) = root.kin.children.values()
+    assert child.path is not None
+    assert not child.path.exists()  # what it says is stored by the turn that shows it
+    tree.heard.add(child.thread_id)
+    tree.fake.resume()
+    await tree.end_of(turn_id)
+    told = [(e.thread_id, type(e.msg)) for e in tree.of()]
+    assert told.index((child.thread_id, ThreadClosed)) < told.index((root.thread_id, TurnCompleted))
+    assert (await tree.manager.resume(child.thread_id, ThreadOptions()))[0].preview
 
 
 async def test_usage_of_the_reviewer_counts(tree: Tree) -> None:

@@ -47,7 +47,7 @@ Json = dict[str, Any]
 Planned = Answer | Callable[[Json], Answer]
 """What the model answers, or how it finds its answer in a request."""
 
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds a wait may last; what is waited for takes milliseconds."""
 
 

@@ -21,6 +21,7 @@ import anyio.to_thread
 
 import codex_jupyter.extension
 from codex_jupyter.transports.ws_client import open_ws
+from tests.bare_jupyter import without_others
 from tests.behaviour.talk import Json, Talk, background, environment
 
 TOKEN = "canary-5f1d2c7e9a"
@@ -155,6 +156,7 @@ def jupyter_server(
         f"--ServerApp.root_dir={places['work']}",
         f"--ServerApp.base_url={base_url}",
         f"--IdentityProvider.token={TOKEN}",
+        without_others(),
         *options,
     ]
     env = {

@@ -52,7 +52,11 @@ def test_a_server_that_nobody_connects_to_stays_light(
 
 
 @pytest.mark.parametrize(
-    "setting", ["--CodexExtension.headless=perhaps", "--CodexExtension.headless=allow"]
+    "setting",
+    [
+        "--CodexExtension.headless=perhaps",
+        pytest.param("--CodexExtension.headless=allow", marks=pytest.mark.slow),
+    ],
 )
 def test_a_policy_that_is_none_is_refused_with_its_name(
     tmp_path: Path, model: FakeModelInThread, setting: str

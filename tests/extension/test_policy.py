@@ -51,7 +51,11 @@ async def test_without_a_policy_the_turn_fails_and_names_the_setting(
 
 @pytest.mark.parametrize(
     ("policy", "made"),
-    [("deny", False), ("allow command:touch", True), ("allow run_python", False)],
+    [
+        ("deny", False),
+        pytest.param("allow command:touch", True, marks=pytest.mark.slow),
+        pytest.param("allow run_python", False, marks=pytest.mark.slow),
+    ],
 )
 async def test_a_stated_policy_decides(
     tmp_path: Path, model: FakeModelInThread, policy: str, made: bool
@@ -66,6 +70,7 @@ async def test_a_stated_policy_decides(
         assert "Traceback" not in server.log
 
 
+@pytest.mark.slow
 async def test_a_page_that_is_there_or_comes_in_time_keeps_the_question(
     tmp_path: Path, model: FakeModelInThread
 ) -> None:

@@ -45,7 +45,7 @@ async def test_taking_waits_for_a_message() -> None:
     async def take() -> None:
         taken.append(await outbox.take())
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(take)
             await anyio.lowlevel.checkpoint()
@@ -100,7 +100,7 @@ async def test_a_closed_outbox_gives_what_it_holds_then_the_end() -> None:
     outbox.put({"n": 1})
     outbox.close()
     outbox.put({"n": 2})
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await outbox.take() == [{"n": 1}]
         assert await outbox.take() == []
         assert await outbox.take() == []
@@ -108,7 +108,7 @@ async def test_a_closed_outbox_gives_what_it_holds_then_the_end() -> None:
 
 async def test_closing_wakes_who_waits() -> None:
     outbox = Outbox(never)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(outbox.take)
             await anyio.lowlevel.checkpoint()

@@ -20,7 +20,7 @@ __all__ = ["lab"]
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.slow,
+    pytest.mark.sdk,
     pytest.mark.skipif(
         not installed(),
         reason="the original is not installed: no `codex` on the PATH, no CODEX_ORIGINAL, no SDK",

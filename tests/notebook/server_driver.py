@@ -22,6 +22,7 @@ from typing import Any, Self
 import psutil
 import websocket
 
+from tests.bare_jupyter import without_others
 from tests.notebook.kernel_driver import START_LIMIT, Kernel, clean_environment
 
 __all__ = ["JupyterServer", "Page", "ServedKernel"]
@@ -74,7 +75,7 @@ class JupyterServer:
             *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
             *("--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"),
             f"--ServerApp.root_dir={self.root}",
-            "--ServerApp.jpserver_extensions={'codex_jupyter': True}",
+            without_others(codex_jupyter=True),
             *options,
         ]
         self.process: subprocess.Popen[bytes]

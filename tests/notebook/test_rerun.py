@@ -4,7 +4,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def test_a_finished_answer_brings_its_variables_into_a_new_kernel(
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["%%codex --no-replay\nMake x.", "%codex replay off"])
 def test_without_replay_the_answer_is_only_shown(start: Start, model: Model, how: str) -> None:
     model.will(python("x = 42"), say("x is made"))
@@ -148,6 +149,7 @@ def test_code_that_fails_when_it_runs_again_is_shown_and_stops(start: Start, mod
     assert len(model.requests) == 3
 
 
+@pytest.mark.slow
 def test_what_was_only_shown_is_replayed_when_it_is_asked_for(start: Start, model: Model) -> None:
     """Showing an answer without its code must not count as having run it."""
     model.will(python("x = 42"), say("x is made"))
@@ -160,6 +162,7 @@ def test_what_was_only_shown_is_replayed_when_it_is_asked_for(start: Start, mode
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 def test_code_that_failed_when_it_ran_again_is_not_taken_for_run(
     start: Start, model: Model
 ) -> None:
@@ -177,6 +180,7 @@ def test_code_that_failed_when_it_ran_again_is_not_taken_for_run(
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 def test_a_notebook_with_more_pictures_than_one_message_holds_runs_again(
     start: Start, model: Model
 ) -> None:
@@ -192,6 +196,7 @@ def test_a_notebook_with_more_pictures_than_one_message_holds_runs_again(
     assert len(model.requests) == 2 * len(cells)
 
 
+@pytest.mark.slow
 def test_a_cell_that_asks_the_same_in_a_loop_is_answered_each_time(
     start: Start, model: Model
 ) -> None:
@@ -227,6 +232,7 @@ def test_a_turn_of_the_same_thread_in_the_background_is_let_finish_first(
     assert len(model.requests) == 4
 
 
+@pytest.mark.slow
 def test_an_answer_is_stale_after_a_changed_cell_without_an_id(start: Start, model: Model) -> None:
     """Where cells have no ids, what ran before it now and was answered after it tells."""
     model.will(say("loaded"), say("plotted"), say("loaded more"))
@@ -251,6 +257,7 @@ def test_again_answers_anew_and_that_is_what_later_runs_show(start: Start, model
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 def test_again_counts_for_cells_without_ids_too(start: Start, model: Model) -> None:
     model.will(say("first"), say("second"))
     for code, answer in (("", "first"), (" --again", "second"), ("", "second")):
@@ -287,6 +294,7 @@ def test_a_cell_with_an_id_run_twice_at_once_is_answered_once(start: Start, mode
     assert len(model.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_changed_cell_is_answered_anew_and_makes_later_answers_stale(
     start: Start, model: Model
 ) -> None:
@@ -305,6 +313,7 @@ def test_a_changed_cell_is_answered_anew_and_makes_later_answers_stale(
     assert len(model.requests) == 4
 
 
+@pytest.mark.slow
 def test_status_says_whether_and_why(start: Start, model: Model) -> None:
     kernel = start()
     assert "yes, as 'analysis'" in ran(kernel, "%codex status").stdout
@@ -319,6 +328,7 @@ def test_status_says_whether_and_why(start: Start, model: Model) -> None:
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 def test_python_callers_get_the_result_of_a_turn_that_exists(start: Start, model: Model) -> None:
     model.will(say("forty-two"), status(400, "no"))
     one, two = uuid.uuid4(), uuid.uuid4()
@@ -338,21 +348,28 @@ def test_python_callers_get_the_result_of_a_turn_that_exists(start: Start, model
     assert len(model.requests) == 2
 
 
+@contextmanager
+def two_kernels(server: JupyterServer, name: str) -> Generator[list[Kernel]]:
+    """Two kernels at once that have one notebook, and so one thread."""
+    book = uuid.uuid4().hex
+    with ExitStack() as stack:
+        kernels: list[Kernel] = [
+            stack.enter_context(server.start_kernel(name, f"{book[:6]}-{n}")) for n in range(2)
+        ]
+        for kernel in kernels:
+            for line in ("%load_ext codex_jupyter", f"%codex notebook {book}"):
+                ran(kernel, line)
+            kernel.forget()
+        yield kernels
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_two_kernels_of_one_notebook_at_once_cost_one_turn(
     jupyter_server: JupyterServer, kernel_name: str, model: Model, first: int
 ) -> None:
     """Both orders: either kernel begins, the other attaches."""
     model.will(say("once for both", deltas=2).hang(after=3))
-    book = uuid.uuid4().hex
-    with ExitStack() as stack:
-        kernels = [
-            stack.enter_context(jupyter_server.start_kernel(kernel_name, f"two-{first}-{n}"))
-            for n in range(2)
-        ]
-        for kernel in kernels:
-            for line in ("%load_ext codex_jupyter", f"%codex notebook {book}"):
-                assert kernel.execute(line).status == "ok"
+    with two_kernels(jupyter_server, kernel_name) as kernels:
         order = [kernels[first], kernels[1 - first]]
         runs = [(order[0], submit_cell(order[0], "%%codex\nSay.", "c"))]
         model.wait_for_requests(1)
@@ -363,6 +380,28 @@ def test_two_kernels_of_one_notebook_at_once_cost_one_turn(
             assert kernel.wait(run).status == "ok", run.traceback
             assert last_text(kernel) == "once for both"
     assert len(model.requests) == 1
+
+
+def test_a_cell_that_waits_for_a_turn_of_another_kernel_is_stopped_at_once(
+    jupyter_server: JupyterServer, kernel_name: str, model: Model
+) -> None:
+    """The server knows nothing of its turn yet, so nobody else says that it ended."""
+    model.will(say("to the end", deltas=2).hang(after=3), say("after all"))
+    with two_kernels(jupyter_server, kernel_name) as (one, other):
+        behind = submit_cell(one, "%%codex\nSay.", "a")
+        model.wait_for_requests(1)
+        run = submit_cell(other, "%%codex\nNext.", "b")
+        stop = {"action": "interrupt", "turnId": other.turn_id()}
+        assert other.ask(stop) == {"status": "ok"}
+        assert other.wait(run).ename == "TurnInterrupted"
+        assert other.turn()["status"] == "interrupted"
+        assert not behind.done
+        model.fake.resume()
+        assert one.wait(behind).status == "ok"
+        assert last_text(one) == "to the end"
+        run_cell(other, "%%codex\nNext.", "b")
+        assert last_text(other) == "after all"
+    assert len(model.requests) == 2
 
 
 CELLS = [
@@ -423,6 +462,7 @@ def test_a_delegated_cell_run_again_asks_nobody_and_brings_its_variables(
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 def test_a_delegated_cell_can_be_asked_again(start: Start, model: Model) -> None:
     model.will(say("first"), say("second"))
     kernel = start()

@@ -106,6 +106,7 @@ def test_the_quickstart_finds_the_slope_and_saves_the_picture(
     assert "%%codex" in done.stdout or "Fit a line" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_pandas_quickstart_finds_the_steepest_group(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_cell_that_fails_ends_the_run_with_what_there_is(
 
 
 @one_kernel
+@pytest.mark.slow
 def test_where_nobody_can_be_asked_and_nothing_was_stated_the_run_fails(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def test_what_is_ours_is_marked() -> None:
         ("TurnStartParams", {"threadId": "x", "input": [{"text": "hi"}]}, False),
         ("TurnStartParams", {"threadId": "x", "input": [{"type": "image", "text": "hi"}]}, False),
         ("TurnStartParams", {"threadId": 1, "input": []}, False),
-        ("TurnStartParams", {"threadId": "x", "input": [], "effort": "enormous"}, False),
+        ("TurnStartParams", {"threadId": "x", "input": [], "effort": ""}, False),
         ("TurnStartParams", {"threadId": "x", "input": [], "new": 1, "model": None}, True),
         ("ClientRequest", {"id": 1, "method": "thread/list", "params": {}}, True),
         ("ClientRequest", {"id": 1.5, "method": "thread/list", "params": {}}, False),

@@ -16,7 +16,7 @@ from codex_jupyter.rollout.reader import read_records
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 THREAD = ThreadId("0199a213-81c0-7800-8aa1-bbab2a035a53")
 

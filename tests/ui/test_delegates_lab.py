@@ -2,18 +2,17 @@
 
 import json
 import re
-from collections.abc import Generator
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not installed")
 
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.fake_answers import Answer, say
 from tests.notebook.kernel_driver import TURN_MIME
-from tests.ui.desk import RUN, Desk, command, open_desk
-from tests.ui.lab import Notebook, chromium
+from tests.ui.desk import RUN, Desk, command
+from tests.ui.lab import Notebook
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
@@ -21,16 +20,6 @@ CELL = """import codex_jupyter
 m = codex_jupyter.delegate_map(["Read the north", "Touch the south", "Wait in the west"])
 r = await m
 print("states", [x.status for x in r])"""
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    with chromium() as browser, _open(browser, tmp_path_factory) as opened:
-        yield opened
-
-
-def _open(browser: Browser, paths: pytest.TempPathFactory):
-    return open_desk(browser, paths.mktemp("delegates"))
 
 
 def open_with(desk: Desk, name: str, answers: dict[str, list[Answer]], cell: str) -> Notebook:

@@ -1,12 +1,11 @@
 """Delegates and the result of a review in a real browser."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.ui.turn_page import IN_A_BROWSER, Page, running_browser, served_pages
+from tests.ui.turn_page import IN_A_BROWSER, Page
 from tests.view.delegate_stories import ADA, CARL, Family, agents_call, five_delegates
 from tests.view.turn_stories import COMMAND_REQUEST, Story, review_story
 
@@ -14,24 +13,6 @@ NOW = int(time.time())
 ZOE = "01a20352-0000-7000-8000-0000000000fa"
 
 pytestmark = IN_A_BROWSER
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served_pages(tmp_path_factory.mktemp("page")) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture(params=[("light", 900)])
-def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Page]:
-    with Page.opened(browser, address, *request.param) as view:
-        yield view
 
 
 EVERYWHERE = pytest.mark.parametrize(

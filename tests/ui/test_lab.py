@@ -14,7 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not install
 
 from playwright.sync_api import Browser
 
-from tests.ui.lab import Notebook, chromium, lab_server, write_kernelspecs
+from tests.ui.lab import Notebook, lab_server, write_kernelspecs
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
@@ -23,12 +23,6 @@ KERNELS = {"newest": sys.executable} | {
     path.parents[1].name: str(path) for path in sorted(ROOT.glob(".venvs/ipykernel-*/bin/python"))
 }
 YES = re.compile(r"^(Run|Apply)$")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

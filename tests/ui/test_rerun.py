@@ -1,7 +1,6 @@
 """Restart and Run All, twice: the same notebook, one set of turns, and no model asked again."""
 
 import json
-from collections.abc import Generator
 from typing import Any
 
 import nbformat
@@ -9,30 +8,17 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not installed")
 
-from playwright.sync_api import Browser
 
 from tests.fake_answers import say
 from tests.notebook.kernel_driver import TURN_MIME
-from tests.ui.desk import RUN, Desk, open_desk, python
-from tests.ui.lab import Notebook, chromium
+from tests.ui.desk import RUN, Desk, python
+from tests.ui.lab import Notebook
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
 _RESTART = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
 _RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells') && null"
 PROMPTS = ("%%codex\nMake y.", "print('y is', y)", "%%codex\nWhat is y?", "%codex status")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    with open_desk(browser, tmp_path_factory.mktemp("rerun")) as opened:
-        yield opened
 
 
 def restart_and_run_all(notebook: Notebook) -> None:

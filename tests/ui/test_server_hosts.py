@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import nbformat
@@ -16,21 +15,9 @@ from playwright.sync_api import Browser, expect
 
 from tests.fake_answers import say
 from tests.ui.desk import ROOT, RUN, Desk, command, open_desk
-from tests.ui.lab import Notebook, chromium
+from tests.ui.lab import Notebook
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    with open_desk(browser, tmp_path_factory.mktemp("hosts")) as opened:
-        yield opened
 
 
 def test_notebook_7_shows_it_live_and_answers(browser: Browser, desk: Desk) -> None:

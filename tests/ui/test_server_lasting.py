@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator
 from pathlib import Path
 
 import nbformat
@@ -19,22 +18,10 @@ from playwright.sync_api import Browser, expect
 from tests.fake_answers import say
 from tests.fake_model import run_in_thread
 from tests.notebook.kernel_driver import TURN_MIME
-from tests.ui.desk import RUN, Desk, command, open_desk, server_environment
-from tests.ui.lab import Notebook, chromium, lab_server
+from tests.ui.desk import RUN, Desk, command, server_environment
+from tests.ui.lab import Notebook, lab_server
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    with open_desk(browser, tmp_path_factory.mktemp("lasting")) as opened:
-        yield opened
 
 
 def test_a_reload_loses_neither_the_question_nor_the_output(desk: Desk) -> None:

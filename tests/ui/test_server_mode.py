@@ -1,35 +1,21 @@
 """Turns whose core is in the Jupyter server: what a person sees, allows, answers and stops."""
 
 import json
-from collections.abc import Generator
 
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not installed")
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.fake_answers import call, say
 from tests.notebook.kernel_driver import TURN_MIME, WIDGET_MIME
-from tests.ui.desk import AGAIN, KERNELS, RUN, Desk, command, open_desk, python
-from tests.ui.lab import chromium
+from tests.ui.desk import AGAIN, KERNELS, RUN, Desk, command, python
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(240)]
 
 WAYS = ["toolbar", "view", "panel"]
 DURING = ["stream", "command", "kernel"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def desk(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
-    with open_desk(browser, tmp_path_factory.mktemp("server")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

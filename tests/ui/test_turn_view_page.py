@@ -1,13 +1,12 @@
 """The view of a turn in a real browser; `page_driver.js` plays its model and its kernel."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ui.turn_page import IN_A_BROWSER, Page, running_browser, served_pages
+from tests.ui.turn_page import IN_A_BROWSER, Page
 from tests.view.turn_stories import COMMAND_REQUEST, TEST_OUTPUT, TURN, Story, finished_story
 
 REQUEST_ID = COMMAND_REQUEST["requestId"]
@@ -15,23 +14,7 @@ NOW = int(time.time())
 
 pytestmark = IN_A_BROWSER
 
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served_pages(tmp_path_factory.mktemp("page")) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running_browser() as running:
-        yield running
-
-
-@pytest.fixture(params=["light"])
-def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Page]:
-    with Page.opened(browser, address, request.param) as view:
-        yield view
+THEMES = pytest.mark.parametrize("page", [("light", 900), ("dark", 900)], indirect=True)
 
 
 def approval(**changes: Any) -> Story:
@@ -39,7 +22,7 @@ def approval(**changes: Any) -> Story:
     return Story().begin(NOW).command().ask(request)
 
 
-@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+@THEMES
 def test_a_whole_turn_is_drawn(page: Page, tmp_path: Path) -> None:
     page.start(finished_story())
     page.see("What changed")
@@ -56,7 +39,7 @@ def test_a_whole_turn_is_drawn(page: Page, tmp_path: Path) -> None:
     page.page.screenshot(path=tmp_path / "finished.png", full_page=True)
 
 
-@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+@THEMES
 def test_text_can_be_read_on_its_ground(page: Page) -> None:
     page.start(finished_story())
     page.see("What changed")

@@ -10,26 +10,17 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("playwright.sync_api", reason="the extra `ui` is not installed")
+
 from codex_jupyter.notebook.page_script import page_script, page_style
+from tests.ui.lab import CHROMIUM
 from tests.view.turn_stories import Story
 
-__all__ = ["IN_A_BROWSER", "Page", "running_browser", "served_pages"]
+__all__ = ["IN_A_BROWSER", "Page", "served_pages"]
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 IN_A_BROWSER = [
     pytest.mark.ui,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs /usr/bin/chromium"),
     # playwright's own loop leaves transports to the collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -83,15 +74,6 @@ def served_pages(folder: Path) -> Generator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@contextmanager
-def running_browser() -> Generator[Any]:
-    """Start a browser of our own."""
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Page:
