@@ -10,6 +10,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from codex_jupyter.core.builtin_tools import builtin_tools
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.history_edits import HistoryEdits
@@ -55,35 +56,20 @@ from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.apply_patch import recover_workspace
-from codex_jupyter.tools.dynamic import DynamicTool
-from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
 from codex_jupyter.tools.mcp import McpServers
-from codex_jupyter.tools.patch_tool import PatchTool
-from codex_jupyter.tools.plan import PlanTool
 from codex_jupyter.tools.policy import Policy
-from codex_jupyter.tools.questions import QuestionTool
 from codex_jupyter.tools.registry import Tool, ToolRegistry
-from codex_jupyter.tools.shell_tool import ShellTool
 from codex_jupyter.tools.terminals import Terminals
 
 if TYPE_CHECKING:
     from codex_jupyter.core.agents import Agents
 
-__all__ = ["BUILTIN_TOOLS", "Accepted", "Session"]
+__all__ = ["Accepted", "Session"]
 
 Json = dict[str, Any]
 
 _QUEUED_TURNS: Final = 8
 """Accepted turns that wait for the worker; acceptance allows one at a time, so it never fills."""
-
-BUILTIN_TOOLS: Final = (
-    "shell_command",
-    "exec_command",
-    "write_stdin",
-    "apply_patch",
-    "update_plan",
-    "request_user_input",
-)
 
 
 class Session:
@@ -151,17 +137,7 @@ class Session:
         self.terminals = Terminals(self.state)
         # The servers are the root's: twenty delegates must not start each of them twenty times.
         self.mcp = McpServers(mcp_servers or {}, environment) if lineage is None else self.root.mcp
-        self._tools = ToolRegistry.of(
-            [
-                ShellTool(),
-                PatchTool(),
-                PlanTool(),
-                QuestionTool(),
-                ExecCommandTool(self.terminals),
-                WriteStdinTool(self.terminals),
-                *(DynamicTool(spec) for spec in dynamic_tools),
-            ]
-        )
+        self._tools = builtin_tools(self.terminals, dynamic_tools)
 
     @property
     def lineage(self) -> Lineage | None:

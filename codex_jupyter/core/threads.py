@@ -10,12 +10,13 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
+from codex_jupyter.core.builtin_tools import BUILTIN_TOOLS
 from codex_jupyter.core.config import SessionConfig, ThreadOptions
 from codex_jupyter.core.created import CreatedThreads
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.providers import ModelClients
-from codex_jupyter.core.session import BUILTIN_TOOLS, Session
+from codex_jupyter.core.session import Session
 from codex_jupyter.core.session_builder import SessionBuilder
 from codex_jupyter.core.thread_shape import thread_shape
 from codex_jupyter.errors import (
