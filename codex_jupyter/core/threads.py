@@ -447,7 +447,10 @@ class ThreadManager:
                 if above is None or above.parent.thread_id not in sessions:
                     closing.start_soon(self._close_tree, session, sessions)
         await self.clients.aclose()
-        await self._store.aclose()
+        try:
+            await self._store.aclose()
+        except RolloutError:
+            _log.exception("what a thread said last could not be stored")
 
     async def _close_tree(self, session: Session, sessions: Mapping[ThreadId, Session]) -> None:
         """Close what is below first: the usage of its turns is still stored above."""

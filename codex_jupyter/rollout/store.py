@@ -246,11 +246,21 @@ class ThreadStore:
         )
 
     async def aclose(self) -> None:
-        """Release every thread and the store's owner file; idempotent."""
+        """Release every thread and the store's owner file; idempotent.
+
+        Raises:
+            RolloutError: A thread's last records could not be written; all else is released.
+        """
+        problem: RolloutError | None = None
         with anyio.CancelScope(shield=True):
             for thread_id in {*self._held, *self._recorders}:
-                await self.release(thread_id)
+                try:
+                    await self.release(thread_id)
+                except RolloutError as error:
+                    problem = problem or error
             await self._run(self._ownership.close)
+        if problem is not None:
+            raise problem
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)

@@ -170,7 +170,8 @@ class DelegateHandlers:
             approval_policy=config.approval_policy,
         )
         if session.path is None and not session.ephemeral:
-            copy = await self._threads.start(options, thread_id=thread_id)
+            tools = session.dynamic_tools
+            copy = await self._threads.start(options, thread_id=thread_id, dynamic_tools=tools)
         else:
             copy = await self._threads.fork(session.thread_id, options, thread_id=thread_id)
         copy.config = config

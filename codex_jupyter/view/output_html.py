@@ -52,8 +52,9 @@ def html(snapshot: Snapshot, *, live: bool = False) -> str:
     """
     live = live and snapshot["status"] == "inProgress"
     items = "".join(_item(snapshot, item) for item in shown_items(snapshot))
+    facts = escape(head_facts(snapshot, live=live))
     parts = [
-        f'<div class="cxj-head"><span class="cxj-dot"></span>{escape(head_facts(snapshot))}</div>',
+        f'<div class="cxj-head"><span class="cxj-dot"></span>{facts}</div>',
         *(_notice(notice) for notice in snapshot["notices"]),
         _plan(snapshot["plan"]) if snapshot["plan"] else "",
         delegates_html(delegates_of(snapshot), live=live),

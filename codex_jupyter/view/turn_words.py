@@ -72,8 +72,11 @@ def told_items(snapshot: dict[str, Any]) -> Iterator[Item]:
             yield with_agents(item, rows)
 
 
-def head_facts(snapshot: dict[str, Any]) -> str:
-    """Say the model, how long it took, how many tokens, and how it ended."""
+def head_facts(snapshot: dict[str, Any], *, live: bool = False) -> str:
+    """Say the model, how long it took, how many tokens, and how it ended.
+
+    Where it is ``live``, a turn that runs was not saved.
+    """
     usage = snapshot["usage"] or {}
     used = usage.get("inputTokens", 0) + usage.get("outputTokens", 0)
     status = snapshot["status"]
@@ -81,7 +84,7 @@ def head_facts(snapshot: dict[str, Any]) -> str:
         snapshot["model"] or "Codex",
         "" if snapshot["durationMs"] is None else duration(snapshot["durationMs"]),
         tokens(used) if used else "",
-        "" if status == "completed" else _ENDS.get(status, status),
+        "" if live or status == "completed" else _ENDS.get(status, status),
     )
     return " · ".join(fact for fact in facts if fact)
 

@@ -122,6 +122,20 @@ async def test_a_copy_has_the_settings_that_the_thread_has_now(
     assert list(other.iterdir()) == []
 
 
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_copy_has_the_tools_of_its_thread(talk: Talk, lab: Lab, used: bool) -> None:
+    weather = {"name": "weather", "description": "", "inputSchema": {"type": "object"}}
+    thread_id = await talk.start_thread(lab.workspace, dynamicTools=[weather])
+    if used:
+        lab.fake.add(say("hello"))
+        await talk.turn(thread_id)
+    lab.fake.add(say("fine"), say("hello"))
+    started = await review(talk, thread_id, delivery="detached")
+    await talk.turn_end(started["turn"]["id"])
+    await talk.turn(started["reviewThreadId"])
+    assert "weather" in [tool.get("name") for tool in lab.fake.requests[-1]["tools"]]
+
+
 @pytest.mark.parametrize(
     ("params", "problem"),
     [

@@ -26,6 +26,7 @@ from codex_jupyter.protocol.events import (
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.store import ThreadStore
 from tests.core.reviewing import (
     FOUND,
     check_the_shape,
@@ -292,21 +293,29 @@ async def test_a_reviewer_that_somebody_else_stops_has_found_nothing(tree: Tree,
     assert tree.items(root, "exitedReviewMode")[0]["output"] is None
 
 
-def no_room_for_reviewers(descriptor: int, data: bytes | memoryview) -> int:
-    """Write what any thread writes but a reviewer."""
-    if b'"subagent":"review"' in bytes(data).replace(b" ", b""):
+def no_room_for_commands(descriptor: int, data: bytes | memoryview) -> int:
+    """Write anything but what tells of a command that has run."""
+    if b'"exitCode":0' in bytes(data).replace(b" ", b""):
         raise OSError(errno.ENOSPC, "no space is left")
     return os.write(descriptor, data)
 
 
-async def test_a_reviewer_that_cannot_start_fails_the_turn_with_its_reason(tmp_path: Path) -> None:
-    async with growing(tmp_path, disk=Disk(write=no_room_for_reviewers)) as tree:
+async def test_a_review_that_cannot_be_stored_says_so_and_spoils_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async with growing(tmp_path, disk=Disk(write=no_room_for_commands)) as tree:
         root = await tree.root()
+        tree.plan("reviewer", shell("ls", "c1"), say("all good"))
         turn_id = await tree.begin(root, of_custom())
         end = await tree.end_of(turn_id)
         assert end["status"] == "failed"
         assert "no space is left" in end["error"]["message"]
-        check_the_shape(tree, root, turn_id)
         (said,) = tree.items(root, "agentMessage")
         assert "no space is left" in said["text"]
+        assert len(tree.items(root, "exitedReviewMode")) == 1
         assert tree.manager.loaded == (root.thread_id,)
+        assert (await tree.turn(root, "#root"))["status"] == "completed"
+    # Leaving closes all threads, that of the reviewer whose rollout has no room included.
+    again = ThreadStore(tree.home)
+    assert (await again.open(root.thread_id))[1].thread_id == root.thread_id
+    await again.aclose()

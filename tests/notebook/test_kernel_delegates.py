@@ -227,11 +227,15 @@ def test_a_page_opens_and_stops_one_of_them(kernel: Kernel, model: Model) -> Non
     kernel.wait_until(lambda: bool(_begun(kernel)))
     row = _begun(kernel)[0]
     ids = {"threadId": row["threadId"], "turnId": row["turnId"]}
-    opened = kernel.ask({"action": "delegate", **ids})
-    assert opened["status"] == "ok"
-    said = [i["text"] for i in opened["snapshot"]["items"] if i["type"] == "agentMessage"]
-    assert said
-    assert "partly said".startswith(said[0])
+
+    def said() -> list[str]:
+        opened = kernel.ask({"action": "delegate", **ids})
+        assert opened["status"] == "ok"
+        return [i["text"] for i in opened["snapshot"]["items"] if i["type"] == "agentMessage"]
+
+    # What the model has sent is only on its way to the kernel.
+    kernel.wait_until(said)
+    assert "partly said".startswith(said()[0])
     assert kernel.ask({"action": "interrupt", **ids}) == {"status": "ok"}
     assert kernel.wait(run).status == "ok"
     assert ran(kernel, "[x.status for x in r]").result == "['interrupted', 'completed']"

@@ -183,7 +183,7 @@ def test_a_card_of_a_plain_view_says_which_delegate_asks(request_: Json) -> None
     drawn = shown.all(ipywidgets.HTML)[0].value
     assert "Waits for your approval" in drawn
     assert "was still at work" not in drawn
-    assert "A question was waiting" not in drawn
+    assert "when this was saved" not in drawn
 
 
 def test_a_plain_view_stops_the_turn_and_nothing_after_its_end() -> None:
