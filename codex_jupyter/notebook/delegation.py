@@ -142,6 +142,9 @@ class Delegation:
         self._has_begun = False
         self._is_telling = False
         self._is_closing = False
+        self._has_all = False
+        """Whether `_waiting` got the last task; on the core's loop, unlike `_is_closing`."""
+
         self._serving: asyncio.Task[BaseException | None] | None = None
         host_id = new_thread_id()
         self._handle: TurnHandle = thread.prepare(
@@ -183,7 +186,7 @@ class Delegation:
         """Take no more tasks: the turn ends with the last of them; from any thread."""
         if not self._is_closing:
             self._is_closing = True
-            self._core.call_soon(self._stir)
+            self._core.call_soon(self._put_last)
 
     def end_with_cell(self) -> None:
         """Close, and leave the final view in the cell if nothing runs on; on the main thread."""
@@ -239,6 +242,10 @@ class Delegation:
         self._waiting.append(task)
         self._stir()
 
+    def _put_last(self) -> None:
+        self._has_all = True
+        self._stir()
+
     def _stir(self) -> None:
         """Tell the server what is new, one thing after the other."""
         if self._has_begun and not self._is_telling:
@@ -254,7 +261,7 @@ class Delegation:
                 except CodexError as problem:
                     for task in tasks:
                         self._settle(task["threadId"], problem)
-            if self._is_closing:
+            if self._has_all:
                 with suppress(CodexError):  # it has ended by itself
                     await client.call("delegate/close", self._place)
         finally:
