@@ -23,7 +23,7 @@ help:
 	@echo "make ui           run the browser tests (needs Chromium)"
 	@echo "make sdk          run the official SDK, the original and Jupyter AI's client against ours"
 	@echo "make slow         run the long tests"
-	@echo "make kernels      run all kernel tests in older ipykernels, and a cluster from a kernel"
+	@echo "make kernels      run all kernel tests in older ipykernels"
 	@echo "make machine      run 10,000 random conversations"
 	@echo "make check        lint, types, layers"
 	@echo "make bench        time the app server and the kernel's costs"
@@ -102,11 +102,11 @@ sdk: $(STAMPS)/sdk $(JUPYTER_AI)/.stamp
 
 slow: $(STAMPS)/test
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel and not cluster_kernel"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel"
 
 kernels: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "older_kernel or cluster_kernel"
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m older_kernel
 
 # Ten thousand random orders of everything that can happen to a session: an hour or two.
 machine: $(STAMPS)/test

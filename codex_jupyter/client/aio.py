@@ -180,7 +180,7 @@ class CodexClient:
         """
         stream = TurnStream(thread_id, turn_id)
         stops: list[Callable[[], None]] = []
-        answered = anyio.Event()
+        answered, left = anyio.Event(), anyio.Event()
         problem: list[Json] = []
         await self.call("thread/resume", {"threadId": thread_id, "excludeTurns": True})
         peer = await self._connected()
@@ -188,7 +188,7 @@ class CodexClient:
         def take(response: Response) -> None:
             if response.error is not None:
                 problem.append(response.error)
-            elif not peer.closed:
+            elif not peer.closed and not left.is_set():
                 stream.is_known = True
                 stream.resume(cast("Json", response.result)["data"])
                 # From here on: what the snapshot has is not taken again.
@@ -206,6 +206,7 @@ class CodexClient:
                 raise PeerClosedError("the connection closed")
             yield stream
         finally:
+            left.set()
             for stop in stops:
                 stop()
             self._streams.discard(stream)

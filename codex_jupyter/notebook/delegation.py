@@ -144,6 +144,9 @@ class Delegation:
         self._has_begun = False
         self._is_telling = False
         self._is_closing = False
+        self._has_all = False
+        """Whether `_waiting` got the last task; on the core's loop, unlike `_is_closing`."""
+
         self._serving: asyncio.Task[BaseException | None] | None = None
         host_id = new_thread_id()
         self._handle: TurnHandle = thread.prepare(
@@ -185,7 +188,7 @@ class Delegation:
         """Take no more tasks: the turn ends with the last of them; from any thread."""
         if not self._is_closing:
             self._is_closing = True
-            self._core.call_soon(self._stir)
+            self._core.call_soon(self._put_last)
 
     def end_with_cell(self) -> None:
         """Close, and leave the final view in the cell if nothing runs on; on the main thread."""
@@ -253,6 +256,10 @@ class Delegation:
         else:
             self._handle.interrupt_delegate(thread_id, turn_id)
 
+    def _put_last(self) -> None:
+        self._has_all = True
+        self._stir()
+
     def _stir(self) -> None:
         """Tell the server what is new, one thing after the other."""
         if self._has_begun and not self._is_telling:
@@ -264,7 +271,7 @@ class Delegation:
             while self._waiting:
                 tasks, self._waiting = self._waiting, []
                 await self._tell_of(client, tasks)
-            if self._is_closing:
+            if self._has_all:
                 with suppress(CodexError):  # it has ended by itself
                     await client.call("delegate/close", self._place)
         finally:

@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from codex_jupyter.view.style import LIVE_SHEETS, SHEETS, style
+
 __all__ = ["page_script", "page_style"]
 
 _STATIC: Final = Path(__file__).parents[1] / "view" / "static"
@@ -24,9 +26,7 @@ def page_script() -> str:
 @cache
 def page_style() -> str:
     """Return the look of a turn and of its controls."""
-    return "\n".join(
-        (_STATIC / name).read_text(encoding="utf-8") for name in ("turn.css", "turn_view.css")
-    )
+    return style([*SHEETS, *LIVE_SHEETS])
 
 
 def _in_order(name: str, seen: dict[str, None]) -> list[str]:

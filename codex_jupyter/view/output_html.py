@@ -3,7 +3,6 @@
 import re
 from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any, Final
 
 from codex_jupyter.view.delegate_words import asked_by, delegates_of
@@ -14,6 +13,7 @@ from codex_jupyter.view.python_code import python_runs
 from codex_jupyter.view.review_html import review_html
 from codex_jupyter.view.review_words import review_of
 from codex_jupyter.view.snapshot_size import clip
+from codex_jupyter.view.style import SHEETS, style
 from codex_jupyter.view.terminal_text import Run, styled_lines, visible
 from codex_jupyter.view.turn_words import (
     PLAN_MARKS,
@@ -69,8 +69,7 @@ def html(snapshot: Snapshot, *, live: bool = False) -> str:
 @cache
 def _style() -> str:
     """The shared look, without comments and needless space: it is stored with every turn."""
-    source = (Path(__file__).parent / "static" / "turn.css").read_text(encoding="utf-8")
-    compact = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", source, flags=re.S))
+    compact = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", style(SHEETS), flags=re.S))
     return re.sub(r" ?([{};,]) ?", r"\1", compact).strip()
 
 

@@ -220,3 +220,22 @@ async def test_a_refused_turn_is_raised_as_it_is() -> None:
         with pytest.raises(RemoteError, match="no turn/start"):
             async with client.turn("t", {}):
                 raise AssertionError("not reached")
+
+
+async def test_a_follower_that_leaves_before_the_snapshot_comes_leaves_nothing_behind() -> None:
+    page: Json = {"data": [{"id": "u", "status": "inProgress", "items": []}]}
+    answers: Json = {"thread/resume": {"thread": {"id": "t"}}, "thread/turns/list": page}
+    async with served(**answers) as (server, streams), CodexClient.open(streams) as client:
+        async with anyio.create_task_group() as tasks:
+
+            async def follow() -> None:
+                async with client.follow("t", "u"):
+                    raise AssertionError("the answer was not to come so early")
+
+            tasks.start_soon(follow)
+            while server.asked[-1][0] != "thread/turns/list":
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        await settle()
+        assert not client._listeners.get("t")
+        assert not client._streams

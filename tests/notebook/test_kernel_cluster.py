@@ -13,7 +13,7 @@ from tests.notebook.kernel_driver import TURN_MIME, Kernel, Run
 
 distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
 
-pytestmark = [pytest.mark.notebook, pytest.mark.slow, pytest.mark.cluster_kernel]
+pytestmark = [pytest.mark.notebook, pytest.mark.slow]
 
 CONNECT = """\
 import distributed

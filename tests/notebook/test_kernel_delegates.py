@@ -282,3 +282,47 @@ def test_a_cell_that_does_not_wait_leaves_them_at_work(kernel: Kernel, model: Mo
     assert ran(kernel, "d.result().text").result == "'late'"
     kernel.wait_until(lambda: TURN_MIME in kernel.turns()[0])
     kernel.wait_until(lambda: kernel.turns()[0][TURN_MIME]["status"] == "completed")
+
+
+ROUNDS = 24
+STALLED = """
+import threading
+from codex_jupyter.notebook.conversation import conversation
+from codex_jupyter.notebook.delegate_tasks import delegate_task
+from codex_jupyter.notebook.delegation import Delegation
+
+def stall(core, rounds):
+    reached, go_on = threading.Event(), threading.Event()
+    def step(left):
+        if left:
+            core.call_soon(lambda: step(left - 1))
+        else:
+            reached.set()
+            go_on.wait(10)
+    core.call_soon(lambda: step(rounds))
+    assert reached.wait(10)
+    return go_on
+
+ends = []
+for rounds in range({rounds}):
+    delegation = Delegation(conversation(), limit=4, quiet=True)
+    begun = [delegation.add(delegate_task("first"))]
+    begun[0].result()
+    begun.append(delegation.add(delegate_task("second")))
+    go_on = stall(delegation._core, rounds)
+    begun.append(delegation.add(delegate_task("third")))
+    delegation.close()
+    go_on.set()
+    ends.append([d.ended.result(20).status for d in begun])
+set(map(tuple, ends))
+"""
+"""Adds a task and closes while the core's loop stands still, at each of its first rounds."""
+
+
+@EMBEDDED
+def test_the_last_task_is_not_lost_whatever_the_core_is_at(kernel: Kernel, model: Model) -> None:
+    """It was: the core read in between that no more tasks would come, and took none."""
+    model.will(*[say("Done.")] * 3 * ROUNDS)
+    run = kernel.execute(STALLED.format(rounds=ROUNDS), limit=60)
+    assert run.traceback == []
+    assert run.result == "{('completed', 'completed', 'completed')}"
