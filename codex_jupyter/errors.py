@@ -5,7 +5,7 @@
     * `InvalidRequestError`
         * `MalformedParamsError`
         * `ThreadNotFoundError`, `TurnConflictError`, `NoActiveTurnError`, `NotSteerableError`
-        * `InputTooLargeError`
+        * `InputTooLargeError`, `OutOfRangeError`
         * `NotOfferedError`
     * `OverloadedError`
     * `ConfigError`
@@ -37,6 +37,7 @@ __all__ = [
     "NobodyToAskError",
     "NotOfferedError",
     "NotSteerableError",
+    "OutOfRangeError",
     "OverloadedError",
     "PatchError",
     "PeerClosedError",
@@ -53,6 +54,10 @@ INVALID_REQUEST: int = -32600
 INVALID_PARAMS: int = -32602
 INTERNAL: int = -32603
 OVERLOADED: int = -32001
+
+
+_NOT_STEERABLE = ("review", "compact")
+"""Kinds of turns that clients know to take no input."""
 
 
 class CodexError(Exception):
@@ -171,8 +176,15 @@ class NotSteerableError(InvalidRequestError):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The member real servers send."""
-        return {"codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": self.kind}}}
+        """Say it as a `TurnError`, which is what real servers send."""
+        known = self.kind in _NOT_STEERABLE
+        return {
+            "message": str(self),
+            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": self.kind}}
+            if known
+            else "other",
+            "additionalDetails": None,
+        }
 
 
 class InputTooLargeError(InvalidRequestError):
@@ -193,6 +205,12 @@ class InputTooLargeError(InvalidRequestError):
             "max_chars": self.max_chars,
             "actual_chars": self.actual_chars,
         }
+
+
+class OutOfRangeError(InvalidRequestError):
+    """Members have the right kinds, but a value or a combination that cannot be."""
+
+    rpc_code = INVALID_PARAMS
 
 
 class OverloadedError(CodexError):

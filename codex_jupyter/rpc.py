@@ -181,6 +181,10 @@ class Peer:
         except OutboxOverflowError as error:
             _log.warning("closing a connection: %s", error)
 
+    async def room(self) -> None:
+        """Wait while the other side lags far behind in reading; see `Outbox.room`."""
+        await self._outbox.room()
+
     def finish(self) -> None:
         """Send what is queued, then end the connection; what is sent later is dropped."""
         self._outbox.close()

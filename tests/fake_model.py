@@ -156,6 +156,8 @@ class FakeModel:
         """Let every answer that hangs go on."""
         self._resumed.set()
         self._resumed = anyio.Event()
+        # At once, not when each has gone on: else the next `wait_for_hang` may see an old one.
+        self._hanging = 0
 
     async def wait_for_requests(self, n: int) -> None:
         """Wait until ``n`` requests for an answer have come since the start."""
@@ -222,7 +224,8 @@ class FakeModel:
         try:
             await resumed.wait()
         finally:
-            self._hanging -= 1
+            if not resumed.is_set():
+                self._hanging -= 1
 
 
 @dataclass(slots=True)

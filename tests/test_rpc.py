@@ -33,7 +33,7 @@ class Wire:
 
     async def hear(self, count: int = 1) -> list[Message]:
         """Return all messages so far, at least ``count``."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(self.heard) < count:
                 for message in await self.streams.receive():
                     assert not isinstance(message, Garbage)
@@ -41,7 +41,7 @@ class Wire:
         return self.heard
 
     async def hear_end(self) -> None:
-        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+        with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
             while True:
                 self.heard += [m for m in await self.streams.receive() if isinstance(m, dict)]
 
@@ -166,7 +166,7 @@ async def test_so_many_requests_are_worked_on_at_once_and_none_is_lost() -> None
     total = MAX_IN_FLIGHT + 50
     async with peer(answer) as (_, wire):
         await wire.send(*({"id": n, "method": "m"} for n in range(total)))
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(working) < MAX_IN_FLIGHT:
                 await anyio.lowlevel.checkpoint()
         for _ in range(20):
@@ -191,7 +191,7 @@ class Gate:
         return method
 
     async def filled(self, count: int = MAX_IN_FLIGHT) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(self.working) < count:
                 await anyio.lowlevel.checkpoint()
 
@@ -317,7 +317,7 @@ async def test_a_call_returns_what_the_other_side_answers() -> None:
         async def call(n: int) -> None:
             results.append((n, await end.call("m", n)))
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 for n in range(3):
                     tasks.start_soon(call, n)
@@ -348,7 +348,7 @@ async def test_a_call_raises_what_the_other_side_refuses(
             except RemoteError as problem:
                 caught.append(problem)
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)
                 (asked,) = await wire.hear()
@@ -370,7 +370,7 @@ async def test_a_call_ends_with_the_connection() -> None:
             await wire.hear()
             await wire.streams.aclose()
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)
                 tasks.start_soon(drop)
@@ -389,7 +389,7 @@ async def test_what_was_asked_is_told_when_the_connection_ends() -> None:
         end.forget("q2")
         await wire.hear(2)
         await wire.streams.aclose()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not end.closed:
                 await anyio.lowlevel.checkpoint()
     assert [(answer.id, (answer.error or {}).get("code")) for answer in answers] == [("q1", -32603)]
@@ -419,7 +419,7 @@ async def test_the_end_of_the_connection_cancels_what_is_worked_on() -> None:
 
     async with peer(answer) as (_, wire):
         await wire.send({"id": 1, "method": "m"})
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await begun.wait()
             await wire.streams.aclose()
             await ended.wait()

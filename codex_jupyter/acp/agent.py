@@ -1,6 +1,6 @@
 """The agent as the ACP library sees it: the one file that knows the library's shapes."""
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from acp import schema
 from pydantic import BaseModel, TypeAdapter
 
 from codex_jupyter._version import __version__
+from codex_jupyter.acp.mcp_servers import mcp_config
 from codex_jupyter.acp.session import Front, Session
 from codex_jupyter.acp.updates import sendable
 from codex_jupyter.client.aio import CodexClient
@@ -23,8 +24,9 @@ __all__ = ["CodexAgent", "open_agent"]
 
 Json = dict[str, Any]
 
-_NO_MCP: Final = (
-    "MCP servers that a client names are not used; those of config.toml are ([mcp_servers.NAME])."
+_OPEN_ALREADY: Final = (
+    "This session is open already, so it keeps the MCP servers that it was opened with; close it "
+    "first to load it with others."
 )
 _UPDATES: Final = TypeAdapter[Any](schema.SessionNotification)
 
@@ -34,9 +36,13 @@ class CodexAgent:
 
     Each method is one of the protocol's, called by the library in a task of its own. What the
     core refuses becomes a JSON-RPC error with the core's code and sentence.
+
+    Args:
+        mcp_names: Names of the MCP servers of config.toml.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mcp_names: Collection[str] = ()) -> None:
+        self._mcp_names = mcp_names
         self._sessions: dict[str, Session] = {}
         self._core: CodexClient | None = None
         self._peer: Any = None
@@ -63,7 +69,8 @@ class CodexAgent:
             "agentCapabilities": {
                 "loadSession": True,
                 "promptCapabilities": {"image": True, "embeddedContext": True},
-                "sessionCapabilities": {"list": {}},
+                "mcpCapabilities": {"http": True, "sse": False},
+                "sessionCapabilities": {"list": {}, "close": {}},
             },
             "authMethods": [],
         }
@@ -74,8 +81,10 @@ class CodexAgent:
     ) -> schema.NewSessionResponse:
         """Begin a thread in a folder."""
         with _refusals():
-            opened = await self._client.call("thread/start", {"cwd": _folder(cwd)})
-            session = self._keep(opened, mcp_servers)
+            config, notices = self._mcp_config(mcp_servers)
+            asked = {"cwd": _folder(cwd), "config": config}
+            opened = await self._client.call("thread/start", asked)
+            session = self._keep(opened, notices)
             options = await session.options()
         answer = {"sessionId": session.id, "modes": session.modes, "configOptions": options}
         return schema.NewSessionResponse.model_validate(answer)
@@ -85,11 +94,15 @@ class CodexAgent:
     ) -> schema.LoadSessionResponse:
         """Go on with a stored thread, telling the client all of it first."""
         with _refusals():
+            config, notices = self._mcp_config(mcp_servers)
             asked = {"threadId": session_id, "cwd": _folder(cwd), "excludeTurns": True}
-            opened = await self._client.call("thread/resume", asked)
+            opened = await self._client.call("thread/resume", {**asked, "config": config})
             # A prompt that is being answered belongs to the session that is here already.
-            known = self._sessions.get(opened["thread"]["id"])
-            session = known or self._keep(opened, mcp_servers)
+            session = self._sessions.get(opened["thread"]["id"])
+            if session is None:
+                session = self._keep(opened, notices)
+            elif mcp_servers:
+                session.notice(_OPEN_ALREADY)
             await session.replay()
             options = await session.options()
         answer = {"modes": session.modes, "configOptions": options}
@@ -107,6 +120,14 @@ class CodexAgent:
         sessions = [_session_info(thread) for thread in page["data"]]
         answer = {"sessions": sessions, "nextCursor": page.get("nextCursor")}
         return schema.ListSessionsResponse.model_validate(answer)
+
+    async def close_session(self, session_id: str, **_: Any) -> schema.CloseSessionResponse:
+        """Stop what a session does and end all that it runs; it can be loaded again."""
+        with _refusals():
+            session = self._session(session_id)
+            await session.close()
+            self._sessions.pop(session_id, None)
+        return schema.CloseSessionResponse()
 
     async def set_session_mode(
         self, session_id: str, mode_id: str, **_: Any
@@ -162,8 +183,11 @@ class CodexAgent:
         assert self._core is not None  # noqa: S101 - `open_agent` gives it before anybody calls
         return self._core
 
-    def _keep(self, opened: Json, mcp_servers: Sequence[Any] | None) -> Session:
-        notices = [_NO_MCP] if mcp_servers else []
+    def _mcp_config(self, servers: Sequence[BaseModel] | None) -> tuple[Json, list[str]]:
+        named = [server.model_dump(mode="json", by_alias=True) for server in servers or ()]
+        return mcp_config(named, self._mcp_names)
+
+    def _keep(self, opened: Json, notices: Sequence[str]) -> Session:
         session = Session(self._client, opened, self._front, notices)
         self._sessions[session.id] = session
         return session
@@ -202,7 +226,7 @@ class CodexAgent:
 @asynccontextmanager
 async def open_agent(settings: Settings) -> AsyncGenerator[CodexAgent]:
     """Run a core and an agent over it; leaving ends every turn and closes every rollout."""
-    agent = CodexAgent()
+    agent = CodexAgent(settings.sources.file.table.get("mcp_servers") or {})
     async with open_in_process(settings, answer=agent.answer) as core:
         agent.use(core)
         yield agent

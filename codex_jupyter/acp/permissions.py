@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from codex_jupyter.acp.tool_calls import is_tool, text_content, tool_call
+from codex_jupyter.view.forms import ELICITATION, elicitation_answer, questions_of
 
 __all__ = ["Permission", "permissions_for", "read_approval", "read_choices"]
 
@@ -14,6 +15,7 @@ _OPTIONS: Final = (
     {"optionId": "acceptForSession", "name": "Allow for this session", "kind": "allow_always"},
     {"optionId": "decline", "name": "Reject", "kind": "reject_once"},
 )
+_QUESTIONS: Final = ("item/tool/requestUserInput", ELICITATION)
 _SKIP: Final = {"optionId": "skip", "name": "No answer", "kind": "reject_once"}
 
 
@@ -24,13 +26,14 @@ class Permission:
     tool_call: Json
     options: list[Json]
     question_id: str | None = None
-    """Which question of the model's it puts; ``None`` for approvals."""
+    """Which question it puts, of the model or of an MCP server; ``None`` for approvals."""
 
 
 def permissions_for(method: str, params: Json, item: Json | None, cwd: str) -> list[Permission]:
     """Return what the person must be asked, in order.
 
-    A question of the model's is put if it offers choices: the protocol has no field to type in.
+    A question of the model's, or of an MCP server, is put if it offers choices: a permission has
+    no field to type in.
 
     Args:
         method: ``item/commandExecution/requestApproval`` and so on.
@@ -38,8 +41,8 @@ def permissions_for(method: str, params: Json, item: Json | None, cwd: str) -> l
         item: What is asked about, as the client was told of it.
         cwd: Folder that relative paths of patches are relative to.
     """
-    if method == "item/tool/requestUserInput":
-        return [_question(params, question) for question in params["questions"] if _fits(question)]
+    if method in _QUESTIONS:
+        return [_question(params, asked) for asked in _questions(method, params) if _fits(asked)]
     shown: Json = {"toolCallId": params["itemId"], "title": "Approve this?", "kind": "other"}
     if item is not None and is_tool(item):
         shown = tool_call(item, cwd)
@@ -66,19 +69,25 @@ def read_approval(outcome: Json, digest: str | None) -> Json:
     return {"decision": chosen if chosen in known else "decline", "digest": digest}
 
 
-def read_choices(params: Json, chosen: dict[str, str]) -> Json:
-    """Return the answers to the model's questions.
+def read_choices(method: str, params: Json, chosen: dict[str, str]) -> Json:
+    """Return the answers to the model's questions, or those of an MCP server.
 
     Args:
+        method: What was asked.
         params: The request's.
         chosen: The option that was chosen, by the question's id.
     """
     answers: Json = {}
-    for question in params["questions"]:
+    for question in _questions(method, params):
         labels = [option["label"] for option in question.get("options") or ()]
         place = chosen.get(question["id"], "skip")
         answers[question["id"]] = {"answers": [] if place == "skip" else [labels[int(place)]]}
-    return {"answers": answers}
+    said = {"answers": answers}
+    return elicitation_answer(params, said) if method == ELICITATION else said
+
+
+def _questions(method: str, params: Json) -> list[Json]:
+    return questions_of(params) if method == ELICITATION else params["questions"]
 
 
 def _fits(question: Json) -> bool:

@@ -63,6 +63,7 @@ class _Prompt:
     """There once the server has the turn."""
 
     is_cancelled: bool = False
+    ended: anyio.Event = field(default_factory=anyio.Event)
     marks: dict[int, anyio.Event] = field(default_factory=dict[int, anyio.Event])
 
 
@@ -119,6 +120,7 @@ class Session:
             return _stop_reason(await self._answer_prompt(prompt, asked))
         finally:
             self._prompt = None
+            prompt.ended.set()
             for reached in prompt.marks.values():
                 reached.set()
 
@@ -129,6 +131,17 @@ class Session:
             prompt.is_cancelled = True
             if prompt.stream is not None:
                 await self._interrupt(prompt)
+
+    def notice(self, text: str) -> None:
+        """Tell the person something with the next prompt."""
+        self._notices.append(text)
+
+    async def close(self) -> None:
+        """Stop the prompt that is being answered, wait for its end, and unload the thread."""
+        if (prompt := self._prompt) is not None:
+            await self.cancel()
+            await prompt.ended.wait()
+        await self._client.call("thread/unsubscribe", {"threadId": self.id, "unload": True})
 
     async def set_mode(self, mode: str) -> None:
         """Enter another mode; it counts from the next question on.
@@ -192,7 +205,7 @@ class Session:
             finally:
                 del self._questions[request_id]
         # Taken back: the turn has ended, or somebody else has answered. This counts for nothing.
-        return {"decision": "cancel", "answers": {}}
+        return {"decision": "cancel", "action": "cancel", "answers": {}}
 
     def withdraw(self, request_id: str) -> None:
         """Stop asking: the server takes no answer any more."""
@@ -236,7 +249,7 @@ class Session:
         await reached.wait()
 
     async def _ask(self, prompt: _Prompt, method: str, params: Json) -> Json:
-        item = prompt.updates.items.get(params["itemId"])
+        item = prompt.updates.items.get(params.get("itemId") or "")
         chosen: dict[str, str] = {}
         for permission in permissions_for(method, params, item, self._cwd):
             outcome = await self._front.ask(self.id, permission.tool_call, permission.options)
@@ -245,7 +258,7 @@ class Session:
             if outcome.get("outcome") != "selected":
                 break
             chosen[permission.question_id] = str(outcome.get("optionId"))
-        return read_choices(params, chosen)
+        return read_choices(method, params, chosen)
 
 
 def _stop_reason(turn: Json) -> str:

@@ -31,8 +31,10 @@ async def _listen(agent: CodexAgent, write_fd: int) -> None:
     # The library takes its streams from `sys`; whoever prints later must not reach the client.
     with redirect_stdout(os.fdopen(write_fd, "w")):
         reader, writer = await stdio_streams(limit=DEFAULT_STDIO_BUFFER_LIMIT_BYTES)
-    # The library answers for the methods that an agent lacks.
-    connection = AgentSideConnection(cast("acp.Agent", agent), writer, reader, listening=False)
+    # The library answers for the methods that an agent lacks; session/close counts as unstable.
+    connection = AgentSideConnection(
+        cast("acp.Agent", agent), writer, reader, listening=False, use_unstable_protocol=True
+    )
     try:
         await connection.listen()
     finally:

@@ -10,10 +10,12 @@ import anyio
 from pydantic_core import to_json
 
 from codex_jupyter.core.delegate import StartsThreads, child_config
+from codex_jupyter.core.joining import Accepted
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id
@@ -30,7 +32,7 @@ _log = logging.getLogger(__name__)
 AgentStatus = Literal["pendingInit", "running", "interrupted", "completed", "errored", "shutdown"]
 
 _MAX_AGENTS: Final = 200
-"""Agents of one tree that are known at once, at work or not."""
+"""Agents of one tree that are known at once, at work or not; closed ones make room."""
 
 _NICKNAMES: Final = (
     "Ada",
@@ -166,8 +168,7 @@ class Agents:
         depth = 0 if caller.lineage is None else caller.lineage.depth
         if depth >= self.settings.max_depth:
             raise AgentError("Agent depth limit reached. Solve the task yourself.")
-        if len(self._agents) >= _MAX_AGENTS:
-            raise AgentError(f"there are {_MAX_AGENTS} agents; close those you need no more")
+        self._make_room()
         wish = spawn_wish(caller, role_named(self.settings.roles, role), self._nickname())
         token = CancelToken()
         lineage = Lineage(caller, wish.source, nickname=wish.nickname, role=wish.role, token=token)
@@ -222,6 +223,8 @@ class Agents:
         known = self._agents.get(ThreadId(agent_id))
         if known is not None and (known.parent is not caller or not known.closed):
             return self.find(caller, agent_id)
+        if known is None:
+            self._make_room()
         token = CancelToken()
 
         def link(stored: StoredThread) -> Lineage:
@@ -321,16 +324,29 @@ class Agents:
             accepted = await agent.session.submit(submission)
         except CodexError as error:
             raise AgentError(f"collab tool failed: {error}") from error
-        if not accepted.steered:
-            self._slots += 1
-            agent.runs = {t: r for t, r in agent.runs.items() if r.outcome is None}
-        agent.runs.setdefault(accepted.turn_id, _Run(holds_slot=not accepted.steered))
-        agent.last = accepted.turn_id
+        self._note_work(agent, accepted)
         if turn.token.reason is not None:
             # The stop came while it was being accepted, so it did not reach it by itself.
             agent.session.stop(turn.token.reason)
         accepted.start()
         return accepted.turn_id
+
+    def _note_work(self, agent: Agent, accepted: Accepted) -> None:
+        """Note the turn that takes what an agent was given; a turn of its own holds a slot."""
+        if not accepted.steered:
+            self._slots += 1
+            agent.runs = {t: r for t, r in agent.runs.items() if r.outcome is None}
+        agent.runs.setdefault(accepted.turn_id, _Run(holds_slot=not accepted.steered))
+        agent.last = accepted.turn_id
+
+    def _make_room(self) -> None:
+        """Forget the agent that was closed first, if no more can be known; its rollout stays."""
+        if len(self._agents) < _MAX_AGENTS:
+            return
+        gone = (a for a in self._agents.values() if a.closed and a.session.closed.is_set())
+        if (oldest := next(gone, None)) is None:
+            raise AgentError(f"there are {_MAX_AGENTS} agents; close those you need no more")
+        del self._agents[oldest.thread_id]
 
     @contextmanager
     def _slot(self) -> Generator[None, None, None]:
@@ -365,11 +381,13 @@ class Agents:
         if run.told or run.waiters or run.outcome is None or agent.closed:
             return
         run.told = True
-        parent, stopped = agent.parent, run.outcome.status == "interrupted"
+        parent = agent.parent
+        # Whoever stops a thread does not want it to go on by itself.
+        wake = run.outcome.status != "interrupted" and not _is_being_stopped(parent)
         items = (_notice(agent, run.outcome),)
         if parent.active is not None and parent.active.hear(items):
             return
-        self._threads.post(lambda: self._tell_idle(parent, items, wake=not stopped))
+        self._threads.post(lambda: self._tell_idle(parent, items, wake=wake))
 
     async def _tell_idle(self, parent: Session, items: tuple[Json, ...], *, wake: bool) -> None:
         """Let a parent at rest read what happened: at once, or with its next turn."""
@@ -381,11 +399,21 @@ class Agents:
             if wake and self.settings.wake_parent:
                 notice = Submission(new_turn_id(), Notice(items), chosen_by_caller=False)
                 accepted = await parent.submit(notice)
+                # What an agent is woken for is work like any other: its parent hears of its end.
+                woken = self._agents.get(parent.thread_id)
+                if woken is not None and woken.session is parent:
+                    self._note_work(woken, accepted)
                 accepted.start()
             else:
                 await parent.inject(items)
         except CodexError:
             _log.warning("thread %s could not be told of its agent", parent.thread_id)
+
+
+def _is_being_stopped(session: Session) -> bool:
+    above = () if session.lineage is None else session.lineage.ancestors()
+    turns = (one.active for one in (session, *above))
+    return any(turn is not None and turn.token.reason is not None for turn in turns)
 
 
 async def _first_of(runs: Iterable[_Run]) -> None:

@@ -151,7 +151,7 @@ class _Silent:
     async def complete_item(self, item: Json) -> None:
         """Store nothing."""
 
-    async def remember(self, items: tuple[Json, ...]) -> None:
+    def stage_memory(self, items: tuple[Json, ...]) -> None:
         """Remember nothing."""
 
     def drop_item(self, item: Json) -> None:

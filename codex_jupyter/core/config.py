@@ -1,7 +1,7 @@
 """The settings a session works under, and how a turn changes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -9,6 +9,7 @@ from codex_jupyter.core.models import known_window
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.settings import Provider, Settings, WorkspaceWrite
+from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.policy import Policy
 
 __all__ = [
@@ -68,6 +69,8 @@ class SessionConfig:
 
     output_tokens: int
     web_search: str = "disabled"
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict[str, McpServer], hash=False)
+    """Those of the settings, with what the thread's ``config`` says of them."""
 
     @property
     def policy(self) -> Policy:
@@ -107,6 +110,7 @@ class SessionConfig:
             auto_compact_limit=merged.model_auto_compact_token_limit,
             output_tokens=merged.tool_output_token_limit,
             web_search=merged.web_search,
+            mcp_servers=merged.mcp_servers,
         )
 
     def wire(self) -> Json:
@@ -126,9 +130,12 @@ class SessionConfig:
         """Return the settings after ``overrides``, which are checked but not yet applied.
 
         Raises:
-            InvalidRequestError: The working directory is not an absolute path.
+            InvalidRequestError: The working directory is not an absolute path, or the model has
+                no name.
         """
         changed: Json = {}
+        if overrides.model == "":
+            raise InvalidRequestError("model must not be empty")
         if overrides.cwd is not None:
             if not Path(overrides.cwd).is_absolute():
                 raise InvalidRequestError(f"cwd must be an absolute path, found {overrides.cwd!r}")

@@ -3,8 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import anyio
-
+from codex_jupyter.flow.bell import Bell
 from codex_jupyter.ids import ThreadId
 
 __all__ = ["CreatedThreads", "CreatedThreadsReader"]
@@ -20,14 +19,13 @@ class CreatedThreads:
         self._ids: list[ThreadId] = []
         self._first = 0
         self._readers: set[CreatedThreadsReader] = set()
-        self._news = anyio.Event()
+        self._news = Bell()
 
     def add(self, thread_id: ThreadId) -> None:
         """Tell of a thread; never waits."""
         if self._readers:
             self._ids.append(thread_id)
-            self._news.set()
-            self._news = anyio.Event()
+            self._news.ring()
         else:
             self._first += 1
 

@@ -11,7 +11,8 @@ from codex_jupyter.core.config import SessionConfig, meet_of_sandboxes
 from codex_jupyter.core.delegate_events import MAX_WAITING, DelegateEvents, Envelope
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import DelegateError, InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id
@@ -169,6 +170,11 @@ class DelegateHandle:
         if self._session.active is not None:
             return "running"
         return "waiting" if self.last is None else self.last.status
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its work has ended, so that it only has to close."""
+        return self._one_shot and self.last is not None
 
     async def submit(self, op: TurnOp, *, submission_id: TurnId | None = None) -> TurnId:
         """Give it work; returns the id of the turn that takes it, which is ``submission_id``.

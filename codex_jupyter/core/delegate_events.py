@@ -4,8 +4,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-import anyio
-
+from codex_jupyter.flow.bell import Bell
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.events import (
@@ -61,8 +60,8 @@ class DelegateEvents:
         self._limit = limit
         self._waiting: deque[Envelope] = deque()
         self._closed = False
-        self._news = anyio.Event()
-        self._taken = anyio.Event()
+        self._news = Bell()
+        self._taken = Bell()
 
     def put(self, event: Event) -> None:
         """Queue an event, if it is one that the owner hears; `ThreadClosed` is the last."""
@@ -99,15 +98,13 @@ class DelegateEvents:
                 return None
             await self._news.wait()
         envelope = self._waiting.popleft()
-        self._taken.set()
-        self._taken = anyio.Event()
+        self._taken.ring()
         return envelope
 
     def _stir(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        self._news.ring()
         if self._closed:
-            self._taken.set()
+            self._taken.ring()
 
 
 def _merged(before: Event, event: Event) -> Event | None:

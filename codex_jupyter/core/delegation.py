@@ -14,7 +14,8 @@ from codex_jupyter.core.delegate import (
 )
 from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import CodexError, DelegateError, ModelError, RolloutError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.items import input_preview
@@ -57,7 +58,7 @@ async def run_delegation(
     run = _Delegation(threads, session, turn, limit, roles)
     async with anyio.create_task_group() as working:
         while True:
-            for task in turn.take_tasks():
+            for task in turn.tasks.take():
                 run.at_work += 1
                 working.start_soon(run.work, task)
             # No await between the look and the decision, or an added task could be forgotten.
@@ -103,12 +104,13 @@ class _Delegation:
             self._turn.token.cancel("a record could not be stored")
         finally:
             self.at_work -= 1
+            self._turn.tasks.done(task)
             self._ended.append(ended)
             self._turn.stir()
 
     async def _delegate(self, task: DelegateTask) -> EndedTurn:
-        has_place = False
-        with self._turn.token.scope():
+        has_place, token = False, self._turn.tasks.token_of(task)
+        with token.scope():
             await self._places.acquire()
             has_place = True
         if not has_place:
@@ -119,7 +121,7 @@ class _Delegation:
                 self._session,
                 self._wish(task),
                 task.input,
-                self._turn.token,
+                token,
                 turn=self._turn,
                 turn_id=task.turn_id,
                 output_schema=task.output_schema,
@@ -129,7 +131,7 @@ class _Delegation:
                 pass  # subscribers of its thread hear of it; here only its end matters
             await handle.join()
         except DelegateError:
-            if self._turn.token.reason is None:
+            if token.reason is None:
                 raise
             return _left_over(task, "interrupted", None)
         finally:

@@ -3,6 +3,7 @@
 import base64
 import math
 import mimetypes
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,8 +18,9 @@ from codex_jupyter.protocol.items import (
     TextInput,
     UserInput,
 )
+from codex_jupyter.protocol.ops import ToolMessage
 
-__all__ = ["History", "estimated_tokens", "user_message", "without_last_images"]
+__all__ = ["History", "estimated_tokens", "tool_message", "user_message", "without_last_images"]
 
 Json = dict[str, Any]
 
@@ -36,6 +38,7 @@ _BYTES_PER_TOKEN: Final = 4
 _IMAGE_BYTES: Final = 7373
 """What an image counts as, in bytes of text; the number of the original."""
 
+_MAX_TOOL_NAME: Final = 64
 _MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 
 
@@ -160,6 +163,22 @@ def user_message(items: Sequence[UserInput]) -> Json:
             case SkillInput(name=name, path=path) | MentionInput(name=name, path=path):
                 content.append({"type": "input_text", "text": f"[{name}]({path})"})
     return {"type": "message", "role": "user", "content": content}
+
+
+def tool_message(told: ToolMessage, item_id: str) -> tuple[Json, Json]:
+    """Return what a model remembers of a message of a tool's: a call, and its output.
+
+    The original stores an output without a call, which only its own service takes.
+    """
+    name = told.name if told.namespace is None else f"{told.namespace}__{told.name}"
+    call_id = f"call_{item_id}"
+    call = {
+        "type": "function_call",
+        "name": re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:_MAX_TOOL_NAME],
+        "arguments": "{}",
+        "call_id": call_id,
+    }
+    return call, {"type": "function_call_output", "call_id": call_id, "output": told.output}
 
 
 def _local_image(path: Path) -> Json:

@@ -62,7 +62,7 @@ class HistoryEdits:
             (n for n, known in enumerate(ids) if same_turn_id(before_turn_id, known)), None
         )
         if place is None:
-            raise InvalidRequestError(f"turn {before_turn_id[:64]} is not in the thread")
+            raise InvalidRequestError(f"turn not found: {before_turn_id[:64]}")
         await self._roll_back_to(place)
 
     async def roll_back(self, count: int) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codex_jupyter.core.turn import Spoken, Turn
+from codex_jupyter.core.spoken import spoken_of
+from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import DuplicateIdError, NotSteerableError, TurnConflictError
 from codex_jupyter.ids import TurnId
 from codex_jupyter.protocol.ops import (
@@ -38,7 +39,8 @@ def join_turn(active: Turn, submission: Submission) -> Accepted | None:
         TurnConflictError: Its id was chosen, so it must be a turn of its own.
         NotSteerableError: The running turn does not take it, or it needs a thread at rest.
     """
-    if isinstance(submission.op, Review) and isinstance(active.op, UserTurn | Notice):
+    replaces = isinstance(submission.op, Review) and isinstance(active.op, UserTurn | Notice)
+    if replaces and not active.is_leaving:
         # As the original does: a review is asked for about what is there now.
         active.interrupt("replaced by a review")
     if submission.chosen_by_caller:
@@ -68,7 +70,7 @@ def _put_into(active: Turn, op: TurnOp) -> None:
             if taken:
                 active.run_beside(op)
         case UserTurn():
-            taken = active.steer(Spoken(op.input, op.client_message_id))
+            taken = active.steer(spoken_of(op))
     if not taken:
         raise NotSteerableError(active.kind, active.turn_id)
 

@@ -1,7 +1,7 @@
 """The threads above and below one session: who stops, waits for, and pays for whom."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,6 +13,7 @@ from codex_jupyter.ids import ThreadId
 if TYPE_CHECKING:
     from codex_jupyter.core.session import Session
     from codex_jupyter.core.turn import Turn
+    from codex_jupyter.core.turn_parts import Closes
 
 __all__ = ["Kin"]
 
@@ -66,20 +67,28 @@ class Kin:
                 above.active.token.adopt(turn.token)
 
     async def join(self, turn: "Turn") -> None:
-        """End the delegates of ``turn`` and, if it was stopped, wait until all below has ended."""
+        """End the delegates of ``turn`` and, if it was stopped, wait until all below has ended.
+
+        Those whose work is over only have to close: `part` waits for that.
+        """
         with anyio.move_on_after(JOIN_LIMIT) as waiting:
             # One may still come while others end.
-            while turn.delegates:
-                async with anyio.create_task_group() as ending:
-                    while turn.delegates:
-                        ending.start_soon(turn.delegates.pop().aclose)
+            while working := {each for each in turn.delegates if not each.is_over}:
+                turn.delegates -= working
+                await _close_all(working)
             if turn.token.reason is not None:
-                for child in tuple(self._stopped_with()):
-                    # One that somebody started after the stop is not stopped, so not waited for.
-                    if child.active is not None and child.active.is_leaving:
-                        await child.active.ended.wait()
+                async with anyio.create_task_group() as ending:
+                    for child in tuple(self._stopped_with()):
+                        ending.start_soon(_come_to_rest, child)
         if waiting.cancelled_caught:
             _log.error("turn %s ends, but something it started does not", turn.turn_id)
+
+    async def part(self, turn: "Turn") -> None:
+        """Wait until the delegates of ``turn`` whose work was over have closed."""
+        with anyio.move_on_after(JOIN_LIMIT) as waiting:
+            await _close_all(turn.delegates)
+        if waiting.cancelled_caught:
+            _log.error("turn %s ends, but a delegate of its does not close", turn.turn_id)
 
     async def charge(self, turn: "Turn") -> None:
         """Add what ``turn`` used to the totals of every thread above."""
@@ -88,7 +97,36 @@ class Kin:
         for above in self.lineage.ancestors():
             turn_ids = above.state.transcript.turn_ids
             charged = above.active_turn_id or (turn_ids[-1] if turn_ids else None)
+            above.state.count_delegated(charged, turn.tokens, above.config)
+            if above.active is not None and _will_tell(above.active, self.lineage):
+                continue
             try:
-                await above.state.count_delegated(charged, turn.tokens, above.config)
+                await above.state.record()
             except RolloutError:
                 _log.exception("the tokens of turn %s could not be stored", turn.turn_id)
+
+
+def _will_tell(above: "Turn", lineage: Lineage) -> bool:
+    """Whether a turn above stores, soon and for sure, what is staged for it now.
+
+    One that shows the delegate does so with what it found; one that was stopped, at its end.
+    """
+    is_stopped = above.token.reason is not None and not above.closed
+    return is_stopped or above is lineage.shown_in
+
+
+async def _close_all(delegates: "Iterable[Closes]") -> None:
+    async with anyio.create_task_group() as closing:
+        for delegate in delegates:
+            closing.start_soon(delegate.aclose)
+
+
+async def _come_to_rest(child: "Session") -> None:
+    """Wait for the end of what a thread below does when a stop reaches it."""
+    active = child.active
+    if active is None:
+        # What an earlier turn left running is stopped, too.
+        await child.terminals.end_all()
+    elif active.is_leaving:
+        # One that somebody started after the stop is not stopped, so not waited for.
+        await active.ended.wait()

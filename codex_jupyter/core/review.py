@@ -3,8 +3,6 @@
 import re
 from typing import Any, Final
 
-import anyio
-
 from codex_jupyter.core.delegate import (
     DelegateHandle,
     DelegateWish,
@@ -22,8 +20,9 @@ from codex_jupyter.core.review_text import (
     told_review,
 )
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import EndedTurn, Turn
-from codex_jupyter.errors import CodexError, DelegateError, ModelError
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
+from codex_jupyter.errors import CodexError, DelegateError, ModelError, RolloutError
 from codex_jupyter.ids import new_item_id
 from codex_jupyter.protocol.events import (
     ContextCompacted,
@@ -49,9 +48,6 @@ Json = dict[str, Any]
 
 GIT_LIMIT: Final = 10.0
 """Looking for a merge base; without it the reviewer is told to look itself."""
-
-LEAVE_LIMIT: Final = 30.0
-"""Storing what is left of a review that was stopped."""
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
 
@@ -83,20 +79,21 @@ async def run_review(
         ModelError: The reviewer's turn failed.
         RolloutError: Something could not be stored.
     """
-    await _show(turn, {"type": "enteredReviewMode", "id": new_item_id(), "review": op.hint})
     shown = _Shown(turn)
     problem: CodexError | None = None
     try:
         handle = await _begin(threads, session, turn, op, model)
         async for envelope in handle:
             await shown.take(envelope.event)
+            if isinstance(envelope.event.msg, TurnCompleted):
+                break  # it closes while its findings are read; the turn waits for that
         problem = _problem(handle)
-    except DelegateError as error:
+    except CodexError as error:
         problem = error
     finally:
-        with anyio.move_on_after(LEAVE_LIMIT, shield=True):
-            await _leave(turn, shown, problem)
-    if problem is not None and turn.token.reason is None:
+        _leave(turn, shown, problem)
+    stopped = turn.token.reason is not None and not isinstance(problem, RolloutError)
+    if problem is not None and not stopped:
         raise problem
 
 
@@ -150,7 +147,8 @@ class _Shown:
 
     async def _hold_back(self, item: Json) -> None:
         if self.last is not None:
-            await _show(self._turn, self.last)
+            self._turn.start_item(dict(self.last))
+            await self._turn.complete_item(self.last)
         self.last = item
 
 
@@ -166,7 +164,7 @@ def _stays_below(msg: EventMsg) -> bool:
             return isinstance(msg, _NOT_SHOWN)
 
 
-async def _leave(turn: Turn, shown: _Shown, problem: CodexError | None) -> None:
+def _leave(turn: Turn, shown: _Shown, problem: CodexError | None) -> None:
     """Show and remember how the review ended."""
     text = str((shown.last or {}).get("text") or "").strip()
     stopped = turn.token.reason is not None
@@ -178,26 +176,19 @@ async def _leave(turn: Turn, shown: _Shown, problem: CodexError | None) -> None:
         output = parse_review(text)
         exited = said = render_review(output)
         told = told_review(said)
-    await _show(turn, _exited_item(exited, output))
     content = [{"type": "output_text", "text": said}]
     history: tuple[Json, ...] = (
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": told}]},
         {"type": "message", "role": "assistant", "content": content},
     )
     item: Json = {"type": "agentMessage", "id": new_item_id(), "text": said, "phase": None}
-    turn.start_item(item)
-    await turn.complete_item(item, history=history)
+    turn.stage_items([_exited_item(exited, output), item], history=history)
     turn.last_text = said
 
 
 def _exited_item(text: str, output: ReviewOutput | None) -> Json:
     found = output.wire() if output is not None and output.structured else None
     return {"type": "exitedReviewMode", "id": new_item_id(), "review": text, "output": found}
-
-
-async def _show(turn: Turn, item: Json) -> None:
-    turn.start_item(dict(item))
-    await turn.complete_item(item)
 
 
 def _problem(handle: DelegateHandle) -> CodexError | None:

@@ -43,8 +43,8 @@ class SamplingHost(Protocol):
         """Store an item, then announce it."""
         ...
 
-    async def remember(self, items: tuple[Json, ...]) -> None:
-        """Store items that only the model sees."""
+    def stage_memory(self, items: tuple[Json, ...]) -> None:
+        """Have items that only the model sees stored with what comes next."""
         ...
 
     def drop_item(self, item: Json) -> None:
@@ -265,7 +265,7 @@ class Sampler:
                 sampled.memory.append(said)
                 sampled.last_text = item["text"]
             await self._host.complete_item(item)
-        await self._host.remember(tuple(sampled.memory))
+        self._host.stage_memory(tuple(sampled.memory))
 
     def _abandon(self) -> None:
         if (item := self._partial()) is not None:

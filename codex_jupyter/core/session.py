@@ -10,15 +10,17 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from codex_jupyter.core.builtin_tools import builtin_tools
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
-from codex_jupyter.core.history import user_message
 from codex_jupyter.core.history_edits import HistoryEdits
 from codex_jupyter.core.initial_state import initial_state
 from codex_jupyter.core.joining import Accepted, join_turn
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.lineage import Lineage
-from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
+from codex_jupyter.core.spoken import Spoken
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.core.turn_records import git_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
@@ -42,6 +44,7 @@ from codex_jupyter.protocol.events import (
 from codex_jupyter.protocol.items import input_preview
 from codex_jupyter.protocol.ops import (
     Notice,
+    Review,
     Submission,
     TurnOverrides,
     UserTurn,
@@ -53,35 +56,20 @@ from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.apply_patch import recover_workspace
-from codex_jupyter.tools.dynamic import DynamicTool
-from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
 from codex_jupyter.tools.mcp import McpServers
-from codex_jupyter.tools.patch_tool import PatchTool
-from codex_jupyter.tools.plan import PlanTool
 from codex_jupyter.tools.policy import Policy
-from codex_jupyter.tools.questions import QuestionTool
 from codex_jupyter.tools.registry import Tool, ToolRegistry
-from codex_jupyter.tools.shell_tool import ShellTool
 from codex_jupyter.tools.terminals import Terminals
 
 if TYPE_CHECKING:
     from codex_jupyter.core.agents import Agents
 
-__all__ = ["BUILTIN_TOOLS", "Accepted", "Session"]
+__all__ = ["Accepted", "Session"]
 
 Json = dict[str, Any]
 
 _QUEUED_TURNS: Final = 8
 """Accepted turns that wait for the worker; acceptance allows one at a time, so it never fills."""
-
-BUILTIN_TOOLS: Final = (
-    "shell_command",
-    "exec_command",
-    "write_stdin",
-    "apply_patch",
-    "update_plan",
-    "request_user_input",
-)
 
 
 class Session:
@@ -133,7 +121,9 @@ class Session:
         self.performs: Callable[[Session, Turn], Awaitable[None]] = _nobody_performs
         """Runs the turns that delegates work in."""
 
-        self._recovered: set[Path] = set()
+        self.recovered: set[Path] = set() if lineage is None else self.root.recovered
+        """Folders in which the tree has looked for half applied patches."""
+
         self._tasks: anyio.abc.TaskGroup | None = None
         self._work_in, self._work_out = anyio.create_memory_object_stream[Turn](_QUEUED_TURNS)
         self._ending: list[Callable[[EndedTurn], None]] = []
@@ -147,17 +137,7 @@ class Session:
         self.terminals = Terminals(self.state)
         # The servers are the root's: twenty delegates must not start each of them twenty times.
         self.mcp = McpServers(mcp_servers or {}, environment) if lineage is None else self.root.mcp
-        self._tools = ToolRegistry.of(
-            [
-                ShellTool(),
-                PatchTool(),
-                PlanTool(),
-                QuestionTool(),
-                ExecCommandTool(self.terminals),
-                WriteStdinTool(self.terminals),
-                *(DynamicTool(spec) for spec in dynamic_tools),
-            ]
-        )
+        self._tools = builtin_tools(self.terminals, dynamic_tools)
 
     @property
     def lineage(self) -> Lineage | None:
@@ -220,16 +200,17 @@ class Session:
             RolloutError: The turn could not be stored; the id stays free and no override counts.
         """
         op = submission.op
-        if isinstance(op, UserTurn) and not op.input:
+        if isinstance(op, UserTurn) and not op.input and op.delivered is None:
             raise InvalidRequestError("input must not be empty")
+        if isinstance(op, Review):
+            # Before it takes the place of another turn.
+            self.require_unused(submission.id)
         while (active := self._active) is not None:
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
         self._require_open()
-        if submission.id in self._used_turn_ids:
-            status = self.state.transcript.status_of(submission.id) or "used"
-            raise DuplicateIdError("turn", submission.id, status)
+        self.require_unused(submission.id)
         overrides = op.overrides if isinstance(op, UserTurn) else TurnOverrides()
         config = self.config.with_overrides(overrides)
         turn = Turn(submission.id, op, config, self.state, self.lineage)
@@ -245,8 +226,20 @@ class Session:
             turn.ended.set()
             raise
         # Not the settings from before the wait: others may have changed meanwhile.
-        self.config = self.config.with_overrides(overrides)
+        before, self.config = self.config, self.config.with_overrides(overrides)
+        if self.config.wire() != before.wire():
+            self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def require_unused(self, turn_id: TurnId) -> None:
+        """Refuse an id that a turn of this thread has.
+
+        Raises:
+            DuplicateIdError: One has it.
+        """
+        if turn_id in self._used_turn_ids:
+            status = self.state.transcript.status_of(turn_id) or "used"
+            raise DuplicateIdError("turn", turn_id, status)
 
     def steer(self, expected: str, spoken: Spoken) -> TurnId:
         """Add input to the running turn.
@@ -331,7 +324,7 @@ class Session:
         self.state.emit(SettingsChanged(self.config.wire()))
 
     async def rename(self, name: str) -> None:
-        """Give the thread another name and tell it.
+        """Give the thread another name; `tell_name` tells it.
 
         Raises:
             InvalidRequestError: The name is blank, or the thread is ephemeral.
@@ -348,7 +341,11 @@ class Session:
             # Without a rollout there is nothing to write to: the first turn writes the name too.
             await self.state.record([self._name_record(name)])
             self.name = name
-        self.state.emit(ThreadNamed(name))
+
+    def tell_name(self) -> None:
+        """Announce the thread's name."""
+        if self.name is not None:
+            self.state.emit(ThreadNamed(self.name))
 
     async def run(self) -> None:
         """Run accepted turns, one after the other, and what outlives them, until `aclose`."""
@@ -442,16 +439,16 @@ class Session:
         A patch that a killed process left half applied is undone first, so that the turn finds
         either all of it or none.
         """
-        if turn.workspace not in self._recovered:
-            self._recovered.add(turn.workspace)
+        if turn.workspace not in self.recovered:
+            self.recovered.add(turn.workspace)
             with suppress(PatchError):  # applying the next patch says it again, to the model
                 await anyio.to_thread.run_sync(recover_workspace, turn.workspace)
         items: tuple[Json, ...] = ()
         if isinstance(turn.op, Notice):
             items = (*context_items(self.state.told, turn.config), *turn.op.items)
         elif turn.spoken is not None:
-            message = await anyio.to_thread.run_sync(user_message, turn.spoken.input)
-            items = (*context_items(self.state.told, turn.config), message)
+            remembered = await turn.spoken.remembered()
+            items = (*context_items(self.state.told, turn.config), *remembered)
         await self._create_rollout(turn.config)
         await self.state.record(start_records(turn, items))
         self.state.history.append(items)
@@ -460,13 +457,19 @@ class Session:
         if turn.spoken is not None:
             self.preview = self.preview or input_preview(list(turn.spoken.input))
 
+    def store_late(self) -> None:
+        """Store the thread when it closes: what it says is stored by the turn it is shown in."""
+        self.state.recorder = self._store.create_late(self.thread_id, self._meta(self.config))
+
+    def _meta(self, config: SessionConfig) -> Json:
+        return session_meta(
+            config, self.thread_id, self.created_at, self.dynamic_tools, self.lineage
+        )
+
     async def _create_rollout(self, config: SessionConfig) -> None:
         if self.state.recorder is not None:
             return
-        meta = session_meta(
-            config, self.thread_id, self.created_at, self.dynamic_tools, self.lineage
-        )
-        self.state.recorder = await self._store.create(self.thread_id, meta)
+        self.state.recorder = await self._store.create(self.thread_id, self._meta(config))
         if self.name is not None:
             await self.state.record([self._name_record(self.name)])
         if self.git_info is not None:

@@ -82,7 +82,7 @@ class SessionBuilder:
             dynamic_tools=dynamic_tools,
             ephemeral=ephemeral,
             stored=stored,
-            mcp_servers=self._settings.mcp_servers,
+            mcp_servers=config.mcp_servers,
             lineage=lineage,
         )
         session.performs = self._perform

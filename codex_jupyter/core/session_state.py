@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import anyio
@@ -31,6 +31,7 @@ from codex_jupyter.protocol.events import (
 )
 from codex_jupyter.protocol.jsonrpc import MAX_DELTA_CHARS
 from codex_jupyter.rollout.fold import StoredThread
+from codex_jupyter.rollout.late import LateRecorder
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
@@ -46,7 +47,11 @@ _WRITE_LIMIT: Final = 30.0
 """Seconds after which a record that the disk does not take fails the turn."""
 
 _DECISIONS: Final = frozenset({"accept", "acceptForSession", "decline", "cancel"})
-_FLAGS: Final = {"approval": "waitingOnApproval", "userInput": "waitingOnUserInput"}
+_FLAGS: Final = {
+    "approval": "waitingOnApproval",
+    "form": "waitingOnApproval",
+    "userInput": "waitingOnUserInput",
+}
 _USAGE: Final = (
     "totalTokens",
     "inputTokens",
@@ -54,6 +59,15 @@ _USAGE: Final = (
     "outputTokens",
     "reasoningOutputTokens",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """Records that are written with the next ones, and what is told when they are."""
+
+    records: Sequence[Record]
+    told: Sequence[EventMsg]
+    turn_id: TurnId
 
 
 class SessionState:
@@ -85,7 +99,7 @@ class SessionState:
         self.transcript = Transcript(turns)
         self.approvals = approvals or SessionApprovals()
         self.broker = broker or RequestBroker()
-        self.recorder: Recorder | MemoryRecorder | None = None
+        self.recorder: Recorder | LateRecorder | MemoryRecorder | None = None
         self.told = told
         """What the model was told of its surroundings; ``None`` tells it all at the next turn."""
 
@@ -97,12 +111,14 @@ class SessionState:
         self._total: Json = dict.fromkeys(_USAGE, 0) | dict(known.get("total") or {})
         self._last_tokens = int(last.get("totalTokens") or 0)
         self._last: Json = dict(last)
+        self._too_long_for: str | None = None
         self.log = EventLog()
         self._publish = publish
         self._seq = 0
         self._waits: list[str] = []
         self._asked: set[str] = set()
         self._started_at: dict[str, int] = {}
+        self._staged: list[_Staged] = []
 
     def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
         """Number a message, fold it into the transcript, and publish it.
@@ -132,12 +148,44 @@ class SessionState:
         """Return when an open item began, in Unix milliseconds."""
         return self._started_at.get(item_id)
 
-    async def record(self, records: Sequence[Record]) -> None:
-        """Make ``records`` durable; a cancellation waits until it is known whether they are.
+    def stage(
+        self, turn_id: TurnId, records: Sequence[Record], told: Sequence[EventMsg] = ()
+    ) -> None:
+        """Have ``records`` written with the next ones, so that both cost one sync.
+
+        ``told`` is told when they are stored, before whoever wrote goes on. Only for a turn that
+        runs: its end writes what is still staged.
+        """
+        self._staged.append(_Staged(records, told, turn_id))
+
+    def unstage(self) -> None:
+        """Forget what is staged and cannot be stored: it is told to nobody."""
+        self._staged = []
+
+    @property
+    def extras(self) -> Json:
+        """Plan, diff and tokens of the newest turn, with what is staged."""
+        return self.transcript.extras(msg for staged in self._staged for msg in staged.told)
+
+    async def record(self, records: Sequence[Record] = ()) -> None:
+        """Make what is staged and ``records`` durable, in this order, and tell what is due then.
+
+        A cancellation waits until it is known whether they are.
 
         Raises:
-            RolloutError: They could not be written.
+            RolloutError: They could not be written; what was staged still is.
         """
+        staged, self._staged = self._staged, []
+        try:
+            await self._write([*(r for entry in staged for r in entry.records), *records])
+        except RolloutError:
+            self._staged[:0] = staged
+            raise
+        for entry in staged:
+            for msg in entry.told:
+                self.emit(msg, entry.turn_id)
+
+    async def _write(self, records: Sequence[Record]) -> None:
         if self.recorder is None or not records:
             return
         try:
@@ -202,10 +250,13 @@ class SessionState:
         """Tokens the next request takes: what the model reported, and an estimate of the rest."""
         return self._last_tokens + self.history.uncounted_tokens
 
-    def note_full(self, config: SessionConfig) -> None:
-        """Note that the model refused a request as too long, so that the next turn makes room."""
-        if config.context_window is not None:
-            self._last_tokens = max(self._last_tokens, config.context_window)
+    def note_too_long(self, model: str) -> None:
+        """Note that ``model`` refused a request as too long, so that the next turn makes room."""
+        self._too_long_for = model
+
+    def is_too_long(self, model: str) -> bool:
+        """Tell whether ``model`` refused the memory as it is now, however large its window is."""
+        return self._too_long_for == model
 
     async def replace_history(
         self, turn_id: TurnId, items: Sequence[Json], summary: str, config: SessionConfig
@@ -219,10 +270,11 @@ class SessionState:
         await self.record([Record("compacted", payload)])
         self.history = History(items)
         self.told = None
+        self._too_long_for = None
         self._last_tokens = self.history.uncounted_tokens
         self.history.counted()
         last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
-        await self._tell_usage(turn_id, last, config)
+        self._stage_usage(turn_id, last, config)
 
     async def drop_images(self) -> bool:
         """Replace the images of the last tool output, which the model refused, by a word.
@@ -245,21 +297,23 @@ class SessionState:
         self.history = History(stored.history)
         self.transcript = Transcript(stored.turns)
         self.told = None
+        self._too_long_for = None
         self._last_tokens = 0
 
-    async def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> Json:
-        """Add the usage of one response to the totals, store it, announce and return it."""
+    def count_tokens(self, turn_id: TurnId, usage: Json, config: SessionConfig) -> Json:
+        """Add the usage of one response to the totals, stage it to be told, and return it."""
         last = _breakdown(usage)
         self._total = sum_of_tokens(self._total, last)
         self._last_tokens = last["totalTokens"]
+        self._too_long_for = None
         self.history.counted()
-        await self._tell_usage(turn_id, last, config)
+        self._stage_usage(turn_id, last, config)
         return last
 
-    async def count_delegated(
-        self, turn_id: TurnId | None, tokens: Json, config: SessionConfig
-    ) -> None:
-        """Add what a delegate used to the totals; the model's context here is as it was.
+    def count_delegated(self, turn_id: TurnId | None, tokens: Json, config: SessionConfig) -> None:
+        """Add what a delegate used to the totals and stage it to be told; call `record` after it.
+
+        The model's context here is as it was.
 
         Args:
             turn_id: The turn that is charged: the running one, or the last. Without one the next
@@ -271,9 +325,9 @@ class SessionState:
         if turn_id is None:
             return
         last = self._last or dict.fromkeys(_USAGE, 0)
-        await self._tell_usage(turn_id, last, config, {"delegated": tokens})
+        self._stage_usage(turn_id, last, config, {"delegated": tokens})
 
-    async def _tell_usage(
+    def _stage_usage(
         self, turn_id: TurnId, last: Json, config: SessionConfig, more: Json | None = None
     ) -> None:
         self._last = last
@@ -283,8 +337,8 @@ class SessionState:
             "modelContextWindow": config.context_window,
             **(more or {}),
         }
-        await self.record([Record("event_msg", {"type": "token_count", "info": shown})])
-        self.emit(TokenUsageUpdated(shown), turn_id)
+        count = Record("event_msg", {"type": "token_count", "info": shown})
+        self.stage(turn_id, [count], [TokenUsageUpdated(shown)])
 
     def _show_waits(self) -> None:
         if self.status["type"] == "active":

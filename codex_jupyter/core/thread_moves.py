@@ -1,4 +1,8 @@
-"""Changes to threads that need not be loaded: their names, the archive, and their end."""
+"""Changes to threads that need not be loaded: their names, the archive, and their end.
+
+What changed is stored when a method returns, and told by what it returns, so that whoever asked can
+be answered first.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +22,7 @@ from codex_jupyter.rollout.store import ThreadStore
 __all__ = ["ThreadMoves"]
 
 Json = dict[str, Any]
+Tell = Callable[[], None]
 
 _NO_GIT: Final = dict.fromkeys(GIT_MEMBERS)
 
@@ -38,8 +43,8 @@ class ThreadMoves:
         self._store = store
         self._publish = publish
 
-    async def rename(self, thread_id: ThreadId, name: str) -> None:
-        """Name a thread, loaded or not.
+    async def rename(self, thread_id: ThreadId, name: str) -> Tell:
+        """Name a thread, loaded or not; return what tells those who hear it.
 
         Raises:
             InvalidRequestError: The name is blank, or the thread is ephemeral.
@@ -47,8 +52,9 @@ class ThreadMoves:
             RolloutError: It could not be stored.
         """
         if thread_id in self._threads.loaded:
-            await self._threads.get(thread_id).rename(name)
-            return
+            session = self._threads.get(thread_id)
+            await session.rename(name)
+            return session.tell_name
         name = name.strip()
         if not name:
             raise InvalidRequestError("thread name must not be empty")
@@ -63,6 +69,7 @@ class ThreadMoves:
                 await recorder.write([Record("event_msg", payload)])
             finally:
                 await self._store.release(thread_id)
+        return _nothing
 
     async def update_git(self, thread_id: ThreadId, changes: Mapping[str, str | None]) -> Json:
         """Note which repository a thread works in, loaded or not, and return the thread.
@@ -96,8 +103,8 @@ class ThreadMoves:
             found = git_info if any(git_info.values()) else None
             return summary_shape(replace(stored, git_info=found))
 
-    async def archive(self, thread_id: ThreadId) -> None:
-        """Close a thread, stopping its turn, and move it into the archive.
+    async def archive(self, thread_id: ThreadId) -> Tell:
+        """Close a thread, stopping its turn, move it into the archive, and return what tells it.
 
         Raises:
             ThreadNotFoundError: Nothing of it is stored; it is left as it is.
@@ -107,10 +114,12 @@ class ThreadMoves:
             self._require_rollout(thread_id)
             await self._threads.unload(thread_id)
             await self._store.archive(thread_id)
-            self._tell(thread_id, ThreadMoved("archived"))
+        return self._teller(thread_id, ThreadMoved("archived"))
 
-    async def unarchive(self, thread_id: ThreadId) -> Json:
-        """Move a thread out of the archive and return its shape; it is not loaded.
+    async def unarchive(self, thread_id: ThreadId) -> tuple[Json, Tell]:
+        """Move a thread out of the archive; return its shape, and what tells that it moved.
+
+        It is not loaded. That it moved is told by itself if it cannot be read then.
 
         Raises:
             ThreadNotFoundError: It is not in the archive.
@@ -121,14 +130,21 @@ class ThreadMoves:
             if thread_id in self._threads.loaded:
                 raise ThreadNotFoundError(f"no archived rollout found for thread id {thread_id}")
             await self._store.unarchive(thread_id)
-            self._tell(thread_id, ThreadMoved("unarchived"))
-            stored = await self._store.read(thread_id)
+            tell = self._teller(thread_id, ThreadMoved("unarchived"))
+            try:
+                stored = await self._store.read(thread_id)
+            except BaseException:
+                tell()
+                raise
         if stored is None:
+            tell()
             raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
-        return summary_shape(stored)
+        return summary_shape(stored), tell
 
-    async def delete(self, thread_id: ThreadId) -> None:
-        """Close a thread, stopping its turn, and remove it for good. Its id is free again.
+    async def delete(self, thread_id: ThreadId) -> Tell:
+        """Close a thread, stopping its turn, remove it for good, and return what tells it.
+
+        Its id is free again.
 
         Raises:
             ThreadNotFoundError: It is neither loaded nor stored.
@@ -141,11 +157,16 @@ class ThreadMoves:
             except ThreadNotFoundError:
                 if not was_loaded:
                     raise
-            self._tell(thread_id, ThreadMoved("deleted"))
+        return self._teller(thread_id, ThreadMoved("deleted"))
 
     def _require_rollout(self, thread_id: ThreadId) -> None:
         if thread_id in self._threads.loaded and self._threads.get(thread_id).path is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
 
-    def _tell(self, thread_id: ThreadId, msg: EventMsg) -> None:
-        self._publish(Event(thread_id, None, 0, time.time_ns() // 1_000_000, msg))
+    def _teller(self, thread_id: ThreadId, msg: EventMsg) -> Tell:
+        event = Event(thread_id, None, 0, time.time_ns() // 1_000_000, msg)
+        return lambda: self._publish(event)
+
+
+def _nothing() -> None:
+    """Tell nobody: nobody hears a thread that is not loaded."""

@@ -10,12 +10,13 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
+from codex_jupyter.core.builtin_tools import BUILTIN_TOOLS
 from codex_jupyter.core.config import SessionConfig, ThreadOptions
 from codex_jupyter.core.created import CreatedThreads
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.providers import ModelClients
-from codex_jupyter.core.session import BUILTIN_TOOLS, Session
+from codex_jupyter.core.session import Session
 from codex_jupyter.core.session_builder import SessionBuilder
 from codex_jupyter.core.thread_shape import thread_shape
 from codex_jupyter.errors import (
@@ -181,17 +182,24 @@ class ThreadManager:
         """
         check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
         chosen = thread_id or new_thread_id()
-        async with self._reserved(chosen, minted=thread_id is None):
+        # Nobody else can have an id that was minted now, so only what is stored now needs a claim.
+        late = lineage.shown_in is not None and thread_id is None and not ephemeral
+        async with (
+            self.alone_with(chosen, "starting")
+            if late
+            else self._reserved(chosen, minted=thread_id is None)
+        ):
             self._require_parent(lineage)
-            session = self._adopt(
-                self._builder.new(
-                    chosen,
-                    config,
-                    dynamic_tools=dynamic_tools,
-                    ephemeral=ephemeral,
-                    lineage=lineage,
-                )
+            session = self._builder.new(
+                chosen,
+                config,
+                dynamic_tools=dynamic_tools,
+                ephemeral=ephemeral,
+                lineage=lineage,
             )
+            if late:
+                session.store_late()
+            self._adopt(session)
             self.created.add(chosen)
         return session
 
@@ -225,6 +233,11 @@ class ThreadManager:
             if session is not None and self.find(thread_id) is not session:
                 return False
             return await self.unload(thread_id)
+
+    def stop_task(self, thread_id: ThreadId, turn_id: str) -> bool:
+        """Stop a delegate that has not begun; ``False`` if no turn has such a task."""
+        turns = (session.active for session in self._sessions.values())
+        return any(t.tasks.stop(thread_id, turn_id, "interrupted") for t in turns if t is not None)
 
     def post(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something as long as the threads run; it must end when its threads are closed."""
@@ -434,7 +447,10 @@ class ThreadManager:
                 if above is None or above.parent.thread_id not in sessions:
                     closing.start_soon(self._close_tree, session, sessions)
         await self.clients.aclose()
-        await self._store.aclose()
+        try:
+            await self._store.aclose()
+        except RolloutError:
+            _log.exception("what a thread said last could not be stored")
 
     async def _close_tree(self, session: Session, sessions: Mapping[ThreadId, Session]) -> None:
         """Close what is below first: the usage of its turns is still stored above."""

@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 class _Host(ToolContext, Protocol):
     item_ids: set[str]
 
-    async def remember(self, items: tuple[Json, ...]) -> None:
-        """Store what only the model sees."""
+    def stage_memory(self, items: tuple[Json, ...]) -> None:
+        """Have what only the model sees stored with what comes next."""
         ...
 
 
@@ -43,9 +43,9 @@ class ToolCalls:
         self._tools = tools
 
     async def run(self, items: Sequence[Json]) -> None:
-        """Run the calls that ``items`` ask for and store their outputs in the order of the calls.
+        """Run the calls that ``items`` ask for and stage their outputs in the order of the calls.
 
-        Cancelled in the middle, it stores the outputs of what has run by then.
+        Cancelled in the middle, it stages the outputs of what has run by then.
 
         Raises:
             RolloutError: Something could not be stored.
@@ -60,7 +60,7 @@ class ToolCalls:
             finally:
                 # Also when a hard stop takes the rest away: what has run must be known.
                 known = [call for call in group if call.item_id in outputs]
-                await self._host.remember(
+                self._host.stage_memory(
                     tuple(_output_item(call, outputs[call.item_id]) for call in known)
                 )
             if failures:

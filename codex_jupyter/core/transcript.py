@@ -65,10 +65,16 @@ class Transcript:
         self._place: dict[str, int] = {}
         self._extras: Json = {}
 
-    @property
-    def extras(self) -> Json:
-        """Plan, diff and tokens of the newest turn, as its end keeps them; absent where none."""
-        return dict(self._extras)
+    def extras(self, coming: Iterable[EventMsg] = ()) -> Json:
+        """Return plan, diff and tokens of the newest turn, as its end keeps them, if it has any.
+
+        Args:
+            coming: What will be told before that end.
+        """
+        extras = dict(self._extras)
+        for msg in coming:
+            extras = _with_extra(extras, msg)
+        return extras
 
     def apply(self, event: Event) -> None:
         """Take one event of the thread; deltas cost one append."""
@@ -95,18 +101,7 @@ class Transcript:
             self._turns[-1] = {**msg.turn, **self._extras, "items": items}
             self._place.clear()
         else:
-            self._note_extra(msg)
-
-    def _note_extra(self, msg: EventMsg) -> None:
-        match msg:
-            case PlanUpdated(explanation, plan):
-                self._extras["plan"] = {"explanation": explanation, "plan": plan}
-            case DiffUpdated(diff):
-                self._extras["diff"] = diff
-            case TokenUsageUpdated(usage):
-                self._extras["usage"] = _added(self._extras.get("usage"), usage)
-            case _:
-                pass
+            self._extras = _with_extra(self._extras, msg)
 
     @property
     def turn_ids(self) -> list[TurnId]:
@@ -160,6 +155,18 @@ class Transcript:
             items.append(item)
         else:
             items[place] = item
+
+
+def _with_extra(extras: Json, msg: EventMsg) -> Json:
+    match msg:
+        case PlanUpdated(explanation, plan):
+            return {**extras, "plan": {"explanation": explanation, "plan": plan}}
+        case DiffUpdated(diff):
+            return {**extras, "diff": diff}
+        case TokenUsageUpdated(usage):
+            return {**extras, "usage": _added(extras.get("usage"), usage)}
+        case _:
+            return extras
 
 
 def _added(before: Json | None, reported: Json) -> Json:

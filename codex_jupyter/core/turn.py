@@ -2,23 +2,24 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 
 from codex_jupyter.core.compaction import compacted_history, compaction_limit, summarise
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
-from codex_jupyter.core.history import user_message
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.sampling import Sampler
 from codex_jupyter.core.session_state import SessionState, sum_of_tokens
+from codex_jupyter.core.spoken import Spoken, spoken_of
+from codex_jupyter.core.task_list import TaskList
 from codex_jupyter.core.tool_calls import ToolCalls
+from codex_jupyter.core.turn_parts import Closes
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
 from codex_jupyter.errors import CodexError, ModelError
+from codex_jupyter.flow.bell import Bell
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Outcome
 from codex_jupyter.ids import ItemId, ThreadId, TurnId, new_item_id
@@ -33,7 +34,6 @@ from codex_jupyter.protocol.events import (
     TextDelta,
     Warned,
 )
-from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.ops import (
     Compact,
     DelegateTask,
@@ -50,7 +50,7 @@ from codex_jupyter.tools.policy import Policy, SessionApprovals
 from codex_jupyter.tools.registry import ToolRegistry
 from codex_jupyter.tools.turn_diff import TurnDiff
 
-__all__ = ["Closes", "EndedTurn", "Spoken", "Turn"]
+__all__ = ["Turn"]
 
 Json = dict[str, Any]
 
@@ -60,51 +60,6 @@ _MAX_COMPACTIONS: Final = 4
 _SUMMED_UP: Final = (
     "The conversation was summed up to make room in the model's context; details may be lost."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """Input of the user's that a turn takes in, at its start or while it runs."""
-
-    input: tuple[UserInput, ...]
-    client_message_id: str | None = None
-    item_id: ItemId = field(default_factory=new_item_id)
-
-    def item(self) -> Json:
-        """Return the thread item that shows it."""
-        content = [entry.wire() for entry in self.input]
-        return {
-            "type": "userMessage",
-            "id": self.item_id,
-            "clientId": self.client_message_id,
-            "content": content,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class EndedTurn:
-    """How a turn ended."""
-
-    turn_id: TurnId
-    status: Literal["completed", "interrupted", "failed"]
-    text: str | None
-    """The model's last words."""
-
-    error: Json | None
-    """In wire shape, if it failed."""
-
-    tokens: Json = field(default_factory=dict[str, Any])
-    """What its own responses used, in wire shape."""
-
-    duration_ms: int = 0
-
-
-class Closes(Protocol):
-    """Something that a turn started and that ends with it."""
-
-    async def aclose(self) -> None:
-        """End it and wait for its end."""
-        ...
 
 
 class Turn:
@@ -133,7 +88,10 @@ class Turn:
         self.turn_diff = TurnDiff(config.cwd)
         self.environment: Mapping[str, str] = state.environment
         self.output_tokens = config.output_tokens
-        self.spoken = Spoken(op.input, op.client_message_id) if isinstance(op, UserTurn) else None
+        self.spoken = spoken_of(op) if isinstance(op, UserTurn) else None
+        self.opening = _opening(op, self.spoken)
+        """The item that is stored and told with its start."""
+
         self.config = config
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
@@ -157,12 +115,10 @@ class Turn:
         self._beside: list[UserShell] = []
         self._running_beside = 0
         self._heard = False
-        self._wanted: list[DelegateTask] = list(op.tasks) if isinstance(op, Delegation) else []
-        self.tasks_taken = len(self._wanted)
-        """Tasks that were given to it so far, if it delegates."""
+        self.tasks = TaskList(op, self.token)
+        """What it delegates, if that is what it is for."""
 
-        self._held = isinstance(op, Delegation) and op.held
-        self._news = anyio.Event()
+        self._news = Bell()
         self._compactions = 0
         self._closed = False
 
@@ -231,21 +187,14 @@ class Turn:
         """Have more delegates work in a turn that delegates; ``False`` if it is too late for it."""
         if self.is_leaving or not isinstance(self.op, Delegation):
             return False
-        added = list(tasks)
-        self._wanted += added
-        self.tasks_taken += len(added)
+        self.tasks.add(tasks)
         self.stir()
         return True
 
     def let_go(self) -> None:
         """Let a turn that delegates end with the tasks it has."""
-        self._held = False
+        self.tasks.held = False
         self.stir()
-
-    def take_tasks(self) -> list[DelegateTask]:
-        """Return the tasks that nobody has taken yet."""
-        wanted, self._wanted = self._wanted, []
-        return wanted
 
     async def next_beside(self) -> UserShell:
         """Wait for the next command to run beside the turn."""
@@ -312,11 +261,14 @@ class Turn:
                 continue
             self.last_text = sampled.last_text or self.last_text
             if sampled.usage is not None:
-                used = await self._state.count_tokens(self.turn_id, sampled.usage, self.config)
+                used = self._state.count_tokens(self.turn_id, sampled.usage, self.config)
                 self.tokens = sum_of_tokens(self.tokens, used)
             if sampled.calls:
+                await self._state.record()
                 await calls.run(sampled.calls)
                 continue
+            if self._running_beside:
+                await self._state.record()
             with self.token.scope():
                 while self._running_beside and not self._steered and not self._heard:
                     await self._news.wait()
@@ -329,7 +281,7 @@ class Turn:
         No await is between the look and the decision: what comes later comes too late and is told
         so, instead of being taken and never read.
         """
-        if self._steered or self._heard or self._wanted or self._held:
+        if self._steered or self._heard or self.tasks.is_open:
             return False
         self._closed = True
         return True
@@ -340,8 +292,7 @@ class Turn:
 
     def stir(self) -> None:
         """Wake what waits for `news`."""
-        self._news.set()
-        self._news = anyio.Event()
+        self._news.ring()
 
     async def _make_room(self, client: ModelClient, retry: RetryPolicy) -> None:
         self._compactions += 1
@@ -386,6 +337,8 @@ class Turn:
         self.publish(Warned(_SUMMED_UP))
 
     def _is_full(self, client: ModelClient) -> bool:
+        if self._state.is_too_long(self.config.model):
+            return True
         window = self.config.context_window or client.capabilities.context_window
         limit = compaction_limit(window, self.config.auto_compact_limit)
         return limit is not None and self._state.context_tokens >= limit
@@ -410,6 +363,8 @@ class Turn:
         )
 
     async def _take_in_waiting(self) -> None:
+        # What the model is asked next rests on what is staged, so that comes to the disk first.
+        await self._state.record()
         injected, self._injected = tuple(self._injected), []
         self._heard = False
         await self.remember(injected)
@@ -419,10 +374,10 @@ class Turn:
 
     async def take_in(self, spoken: Spoken) -> None:
         """Show and remember input that came while the turn ran."""
-        message = await anyio.to_thread.run_sync(user_message, spoken.input)
+        remembered = await spoken.remembered()
         item = spoken.item()
         self.start_item(item)
-        await self.complete_item(item, history=(message,))
+        await self.complete_item(item, history=remembered)
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""
@@ -442,14 +397,38 @@ class Turn:
         self._state.history.append(history)
         self._state.emit(ItemCompleted(final), self.turn_id)
 
+    def stage_items(self, items: Iterable[Json], *, history: tuple[Json, ...] = ()) -> None:
+        """Have items that are final at once stored, and then announced, with what comes next.
+
+        The end of the turn does that at the latest. What the model remembers of them counts now.
+        """
+        now = _now_ms()
+        told: list[EventMsg] = []
+        records = _response_items(history)
+        for item in items:
+            begun = {**item, "startedAtMs": now}
+            final = {**begun, "completedAtMs": now}
+            self.item_ids.add(item["id"])
+            records.append(self._item_record(final))
+            told += [ItemStarted(begun), ItemCompleted(final)]
+        self._state.stage(self.turn_id, records, told)
+        self._state.history.append(history)
+
     def drop_item(self, item: Json) -> None:
         """Announce that an item will not be finished; it is not stored."""
         self._state.emit(ItemCompleted({**item, "completedAtMs": _now_ms()}), self.turn_id)
 
     async def remember(self, items: tuple[Json, ...]) -> None:
         """Store what only the model sees."""
-        await self._state.record(_response_items(items))
-        self._state.history.append(items)
+        if items:
+            await self._state.record(_response_items(items))
+            self._state.history.append(items)
+
+    def stage_memory(self, items: tuple[Json, ...]) -> None:
+        """Have what only the model sees stored with what comes next; it counts now."""
+        if items:
+            self._state.stage(self.turn_id, _response_items(items))
+            self._state.history.append(items)
 
     def delta(self, kind: DeltaKind, item_id: ItemId, text: str, index: int = 0) -> None:
         """Announce a piece of an item's text."""
@@ -477,6 +456,12 @@ class Turn:
             "item": item,
         }
         return Record("event_msg", payload)
+
+
+def _opening(op: TurnOp, spoken: Spoken | None) -> Json | None:
+    if isinstance(op, Review):
+        return {"type": "enteredReviewMode", "id": new_item_id(), "review": op.hint}
+    return None if spoken is None else spoken.item()
 
 
 def _now_ms() -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["WaitsOn", "ask_clients"]
 
 Json = dict[str, Any]
-WaitsOn = Literal["approval", "userInput", "client"]
+WaitsOn = Literal["approval", "userInput", "form", "client"]
 
 
 async def ask_clients(

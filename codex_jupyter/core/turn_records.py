@@ -130,8 +130,8 @@ def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
         ),
         *(Record("response_item", entry) for entry in items),
     ]
-    if turn.spoken is not None:
-        shown = {**turn.spoken.item(), "startedAtMs": now, "completedAtMs": now}
+    if turn.opening is not None:
+        shown = {**turn.opening, "startedAtMs": now, "completedAtMs": now}
         payload: Json = {
             "type": "item_completed",
             "thread_id": turn.thread_id,

@@ -11,7 +11,9 @@ import anyio.abc
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.kin import Kin
 from codex_jupyter.core.session_state import SessionState
-from codex_jupyter.core.turn import EndedTurn, Spoken, Turn
+from codex_jupyter.core.spoken import Spoken
+from codex_jupyter.core.turn import Turn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.core.turn_records import aborted_message, end_record, wire_error, wire_turn
 from codex_jupyter.core.user_shell import run_user_shell
 from codex_jupyter.errors import CodexError, ModelError, RolloutError
@@ -107,9 +109,9 @@ class TurnRun:
         turn = self._turn
         self._state.set_status({"type": "active", "activeFlags": []})
         self._state.emit(TurnStarted(wire_turn(turn, "inProgress")), turn.turn_id)
-        if turn.spoken is not None:
+        if (opening := turn.opening) is not None:
             now = round(turn.started * 1000)
-            item = {**turn.spoken.item(), "startedAtMs": now}
+            item = {**opening, "startedAtMs": now}
             self._state.emit(ItemStarted(item), turn.turn_id)
             self._state.emit(ItemCompleted({**item, "completedAtMs": now}), turn.turn_id)
 
@@ -124,6 +126,7 @@ class TurnRun:
                 await self._host.perform(turn)
                 if turn.close_if_done() or isinstance(turn.op, Delegation):
                     return None
+                await self._state.record()
             client = self._host.client_for(turn.config)
             retry = RetryPolicy(max_retries=turn.config.provider.stream_max_retries)
             if isinstance(turn.op, Compact):
@@ -135,7 +138,7 @@ class TurnRun:
                     await turn.run(client, tools, retry)
         except ModelError as error:
             if error.info == "contextWindowExceeded":
-                self._state.note_full(turn.config)
+                self._state.note_too_long(turn.config.model)
             return error
         except CodexError as error:
             return error
@@ -176,13 +179,11 @@ class TurnRun:
         if interrupted:
             # What the user stops is stopped: also what the turn, or one before, left running.
             await self._host.terminals.end_all()
-        end = end_record(turn, status, error, duration, self._state.transcript.extras)
-        try:
-            with anyio.fail_after(END_LIMIT):
-                await self._store_end(spoken, injected, end)
-        except (RolloutError, TimeoutError) as problem:
-            _log.exception("the end of turn %s could not be stored", turn.turn_id)
+        end = end_record(turn, status, error, duration, self._state.extras)
+        if (problem := await self._part(spoken, injected, end)) is not None:
+            _log.error("the end of turn %s could not be stored", turn.turn_id, exc_info=problem)
             status, error = "failed", error or wire_error(_as_rollout_error(problem))
+            self._state.unstage()
             for item in self._open_items():
                 turn.drop_item(item)
         if error is not None:
@@ -199,6 +200,19 @@ class TurnRun:
             EndedTurn(turn.turn_id, status, turn.last_text, error, turn.tokens, duration)
         )
 
+    async def _part(
+        self, left_over: Sequence[Spoken], injected: tuple[Json, ...], end: Record
+    ) -> RolloutError | TimeoutError | None:
+        """Store the end while delegates whose work is over close; return what went wrong."""
+        async with anyio.create_task_group() as parting:
+            parting.start_soon(self._host.kin.part, self._turn)
+            try:
+                with anyio.fail_after(END_LIMIT):
+                    await self._store_end(left_over, injected, end)
+            except (RolloutError, TimeoutError) as problem:
+                return problem
+        return None
+
     async def _store_end(
         self, left_over: Sequence[Spoken], injected: tuple[Json, ...], end: Record
     ) -> None:
@@ -210,7 +224,7 @@ class TurnRun:
             await turn.take_in(spoken)
         # A plain close of the thread is nothing the user did to the turn (W-34).
         if turn.token.reason not in (None, "shutdown") and turn.takes_input:
-            await turn.remember((aborted_message(),))
+            turn.stage_memory((aborted_message(),))
         await self._state.record([end])
 
     def _open_items(self) -> list[Json]:

@@ -47,6 +47,15 @@ class Outbox:
         self._bytes = 0
         self._closed = False
         self._filled = anyio.Event()
+        self._taken = anyio.Event()
+
+    async def room(self) -> None:
+        """Wait until the reader lags by less than a quarter of the limit, or is gone.
+
+        For whoever can wait with what it has to say, so that a slow reader is not lost for it.
+        """
+        while self._bytes > self._max_bytes // 4 and not self._closed:
+            await self._taken.wait()
 
     def put(self, message: Message) -> None:
         """Queue ``message``.
@@ -76,12 +85,15 @@ class Outbox:
         self._bytes = 0
         if not self._closed:
             self._filled = anyio.Event()
+        self._taken.set()
+        self._taken = anyio.Event()
         return messages
 
     def close(self) -> None:
         """Take no more; what is queued can still be taken."""
         self._closed = True
         self._filled.set()
+        self._taken.set()
 
 
 def rough_size(value: Any) -> int:

@@ -25,8 +25,9 @@ class AskedRequest:
     item_id: ItemId
     method: str
     params: dict[str, Any]
-    waits_on: Literal["approval", "userInput", "client"]
-    """Which flag of the thread's status this request sets; ``client`` sets none."""
+    waits_on: Literal["approval", "userInput", "form", "client"]
+    """Which flag of the thread's status this request sets; ``client`` sets none. A ``form`` of an
+    MCP server sets that of approvals, as the original does."""
 
 
 @dataclass(frozen=True, slots=True)

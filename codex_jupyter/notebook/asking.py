@@ -143,6 +143,8 @@ class Asker:
 def _outcome(pending: Pending) -> str:
     if pending.withdrawn or pending.answer is None:
         return "withdrawn"
+    if pending.request["kind"] == "question":
+        return "answered"
     return str(pending.answer.get("decision", "answered"))
 
 

@@ -15,7 +15,8 @@ from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND
 from codex_jupyter.notebook.turn_handle import TurnHandle
 from codex_jupyter.tools.policy import SessionApprovals
 from codex_jupyter.tools.visible import visible
-from codex_jupyter.view.requests import pending_request
+from codex_jupyter.view.forms import ELICITATION, is_tool_approval
+from codex_jupyter.view.requests import answer_for, pending_request
 
 __all__ = ["ConnectedRuntime", "connected"]
 
@@ -26,6 +27,7 @@ _ASKED: Final = frozenset(
         "item/commandExecution/requestApproval",
         "item/fileChange/requestApproval",
         "item/tool/requestUserInput",
+        ELICITATION,
     }
 )
 _CODE: Final = {"run_python": "code"}
@@ -115,7 +117,9 @@ class ConnectedRuntime(KernelRuntime):
         answer = await self._ask(handle, method, asked, request_id)
         if params.get("kind") == "dynamicTool":
             self._note_decision(handle, params["itemId"], str(params.get("command")), answer)
-        return answer
+        if is_tool_approval(params) and answer.get("decision") == "cancel":
+            handle.interrupt()  # to the server it means this call only
+        return answer_for(method, params, answer)
 
     async def _call_tool(self, handle: TurnHandle, params: Json, request_id: str | int) -> Json:
         """Run a kernel tool, asking first where our own server would have asked."""
@@ -162,7 +166,9 @@ class ConnectedRuntime(KernelRuntime):
         self, handle: TurnHandle, method: str, params: Json, request_id: str | int
     ) -> Json:
         """Put a question to whoever is there; one that outlives its turn is answered with a no."""
-        item = handle.item(params["itemId"]) or {"tool": "run_python"}
+        item = handle.item(params.get("itemId") or "")
+        if item is None and method != ELICITATION:
+            item = {"tool": "run_python"}
         shown = {**params, "turnId": handle.turn_id}
         request = pending_request(method, shown, self._name(request_id), item)
         with anyio.CancelScope() as scope:

@@ -122,27 +122,33 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
         UsageError: Something does not fit; nothing was started.
     """
     asked = list(prompts)
-    if not 1 <= limit <= _AT_A_TIME:
-        raise refusal(f"limit must be 1 to {_AT_A_TIME}, not {limit}")
-    if len(asked) > _MAX_PROMPTS:
-        raise refusal(f"delegate_map takes {_MAX_PROMPTS} prompts at a time, not {len(asked)}")
-    tasks = [
-        delegate_task(
-            prompt, files=files, role=role, model=model, effort=effort, policy=policy, cwd=cwd
-        )
-        for prompt in asked
-    ]
-    if client is None and (ids is not None or headless != "deny"):
-        raise refusal("`ids` and `headless` are for maps on a cluster: give a `client` as well")
+    _require_sense(asked, limit, client, thread, ids, headless)
+    wishes: Json = {"role": role, "model": model, "effort": effort, "policy": policy, "cwd": cwd}
+    tasks = [delegate_task(prompt, files=files, **wishes) for prompt in asked]
     if not tasks:
         return DelegateMap(None, ())
     if client is not None:
-        if thread is not None:
-            raise refusal("give `thread` or `client`: on a cluster there is no conversation")
-        delegation, tasks = _on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet)
-        return _begun(delegation, tasks)
-    parent = thread if thread is not None else conversation()
-    return _begun(Delegation(parent, limit=limit, quiet=quiet), tasks)
+        return _begun(*_on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet))
+    return _begun(Delegation(thread or conversation(), limit=limit, quiet=quiet), tasks)
+
+
+def _require_sense(
+    prompts: Sequence[str],
+    limit: int,
+    client: "Client | None",
+    thread: Thread | None,
+    ids: Iterable[str] | None,
+    headless: str,
+) -> None:
+    """Refuse what does not fit together, before anything is looked at."""
+    if not 1 <= limit <= _AT_A_TIME:
+        raise refusal(f"limit must be 1 to {_AT_A_TIME}, not {limit}")
+    if len(prompts) > _MAX_PROMPTS:
+        raise refusal(f"delegate_map takes {_MAX_PROMPTS} prompts at a time, not {len(prompts)}")
+    if client is None and (ids is not None or headless != "deny"):
+        raise refusal("`ids` and `headless` are for maps on a cluster: give a `client` as well")
+    if client is not None and thread is not None:
+        raise refusal("give `thread` or `client`: on a cluster there is no conversation")
 
 
 def _begun(delegation: Delegation, tasks: Sequence[Json]) -> "DelegateMap":

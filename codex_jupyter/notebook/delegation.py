@@ -139,6 +139,8 @@ class Delegation:
         self._core = thread.core
         self._delegates: dict[str, Delegate] = {}
         self._waiting: list[Json] = []
+        self._being_told: set[str] = set()
+        self._stopped_early: list[Delegate] = []
         self._has_begun = False
         self._is_telling = False
         self._is_closing = False
@@ -202,8 +204,8 @@ class Delegation:
         self._handle.interrupt()
 
     def stop_one(self, thread_id: str, turn_id: str) -> None:
-        """Stop one of them; from any thread."""
-        self._handle.interrupt_delegate(thread_id, turn_id)
+        """Stop one of them, begun or not; from any thread."""
+        self._core.call_soon(lambda: self._stop_one(thread_id, turn_id))
 
     def status_of(self, thread_id: str) -> str:
         """Return what a delegate does now."""
@@ -242,6 +244,18 @@ class Delegation:
         self._waiting.append(task)
         self._stir()
 
+    def _stop_one(self, thread_id: str, turn_id: str) -> None:
+        kept = [task for task in self._waiting if task["threadId"] != thread_id]
+        if len(kept) < len(self._waiting):
+            # The server has not heard of it, and never will.
+            self._waiting = kept
+            self._settle(thread_id, self.result_of(thread_id, "interrupted", {}))
+        elif thread_id in self._being_told:
+            # A stop waits behind nothing, so it could arrive before the task.
+            self._stopped_early.append(self._delegates[thread_id])
+        else:
+            self._handle.interrupt_delegate(thread_id, turn_id)
+
     def _put_last(self) -> None:
         self._has_all = True
         self._stir()
@@ -256,16 +270,25 @@ class Delegation:
         try:
             while self._waiting:
                 tasks, self._waiting = self._waiting, []
-                try:
-                    await client.call("delegate/add", {**self._place, "tasks": tasks})
-                except CodexError as problem:
-                    for task in tasks:
-                        self._settle(task["threadId"], problem)
+                await self._tell_of(client, tasks)
             if self._has_all:
                 with suppress(CodexError):  # it has ended by itself
                     await client.call("delegate/close", self._place)
         finally:
             self._is_telling = False
+
+    async def _tell_of(self, client: "CodexClient", tasks: list[Json]) -> None:
+        self._being_told = {task["threadId"] for task in tasks}
+        try:
+            await client.call("delegate/add", {**self._place, "tasks": tasks})
+        except CodexError as problem:
+            for task in tasks:
+                self._settle(task["threadId"], problem)
+        finally:
+            self._being_told = set()
+        stopped, self._stopped_early = self._stopped_early, []
+        for delegate in stopped:
+            self._handle.interrupt_delegate(delegate.thread_id, delegate.turn_id)
 
     @property
     def _place(self) -> Json:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import ipywidgets
 
 from codex_jupyter.notebook.live_view import PageRequest
+from codex_jupyter.view.delegate_words import asked_by
 from codex_jupyter.view.output_html import html
 from codex_jupyter.view.turn_state import Op, fold
 
@@ -85,7 +86,7 @@ class PlainView(ipywidgets.VBox):
             _close(part)
 
     def _draw(self) -> None:
-        self._text.value = html(self._state)
+        self._text.value = html(self._state, live=True)
         self._stop.disabled = self._state["status"] != "inProgress"
         pending = [request for request in self._state["requests"] if request["outcome"] is None]
         asked = [request["requestId"] for request in pending]
@@ -98,7 +99,8 @@ class PlainView(ipywidgets.VBox):
     def _card(self, request: Json) -> Any:
         if request["kind"] == "question":
             return self._form(request)
-        lines = [request.get("title"), request.get("command"), request.get("warning")]
+        lines = [asked_by(request), request.get("title"), request.get("command")]
+        lines.append(request.get("warning"))
         lines += [f"{change['path']}\n{change['diff']}" for change in request.get("changes") or ()]
         lines.append(request.get("sandbox"))
         told = ipywidgets.Textarea("\n".join(line for line in lines if line), disabled=True)
@@ -118,11 +120,14 @@ class PlainView(ipywidgets.VBox):
                 fields[question["id"]] = ipywidgets.Password(placeholder=told)
             else:
                 fields[question["id"]] = ipywidgets.Combobox(options=labels, placeholder=told)
-        told = ipywidgets.Textarea(
-            "\n".join(str(q["question"]) for q in request.get("questions") or ()), disabled=True
-        )
+        lines = [asked_by(request), *(str(q["question"]) for q in request.get("questions") or ())]
+        told = ipywidgets.Textarea("\n".join(line for line in lines if line), disabled=True)
         send = _button("Answer", "success", partial(self._send_answers, request, fields, told))
-        return ipywidgets.VBox([told, *fields.values(), send])
+        buttons = [send]
+        if request.get("mayDecline"):
+            label, style = _LABELS["decline"]
+            buttons.append(_button(label, style, partial(self._decide, request, "decline", told)))
+        return ipywidgets.VBox([told, *fields.values(), *buttons])
 
     def _decide(self, request: Json, decision: str, told: Any) -> None:
         asked = {"action": "decide", "requestId": request["requestId"], "decision": decision}

@@ -10,7 +10,7 @@ from codex_jupyter.notebook.delegate_turns import DelegateTurns
 from codex_jupyter.notebook.headless import parse_headless, what_is_asked
 from codex_jupyter.notebook.known_turns import duplicate_status
 from codex_jupyter.notebook.remote_task import Attempt, RemoteTask, choose_attempt
-from codex_jupyter.view.requests import pending_request
+from codex_jupyter.view.requests import answer_for, pending_request
 from codex_jupyter.view.snapshot_size import clip_texts
 from codex_jupyter.view.turn_state import TurnState
 
@@ -241,12 +241,13 @@ class RemoteTurn:
             )
             self.stop()
         if request["kind"] == "question":
-            return {"answers": {}}
+            return answer_for(method, params, {"answers": {}})
         answered = "decline" if decision == "fail" else decision
-        return {"decision": answered, "digest": request.get("digest")}
+        said = {"decision": answered, "digest": request.get("digest")}
+        return answer_for(method, params, said)
 
     def _item(self, params: Json) -> Json | None:
-        thread_id, item_id = str(params.get("threadId")), params["itemId"]
+        thread_id, item_id = str(params.get("threadId")), str(params.get("itemId"))
         if thread_id != self._remote.thread_id:
             return self._below.item(thread_id, item_id)
         items = self._state.snapshot()["items"]

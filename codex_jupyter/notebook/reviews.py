@@ -77,7 +77,12 @@ def review_target(line: str) -> dict[str, str]:
     try:
         words = shlex.split(line)
     except ValueError as error:
+        if not line.lstrip().startswith("-"):
+            # An apostrophe is no quotation mark.
+            return {"instructions": line.strip()}
         raise UsageError(f"%codex review: {line!r} cannot be read: {error}") from None
+    if len(words) > 1 and not any(word.startswith("-") for word in words):
+        return {"instructions": line.strip()}
     asked = vars(parser.parse_args(words))
     asked["instructions"] = " ".join(asked["instructions"])
     target = {name: value for name, value in asked.items() if value}

@@ -26,7 +26,7 @@ from codex_jupyter.notebook.outcome import tell_in_one_line
 from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND, ToolRuns
 from codex_jupyter.notebook.turn_handle import TurnHandle
 from codex_jupyter.settings import environment
-from codex_jupyter.view.requests import pending_request
+from codex_jupyter.view.requests import answer_for, pending_request
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
@@ -423,10 +423,11 @@ class KernelRuntime:
             return await self._tools.run(handle, params)
         if self.place.is_served:
             raise RemoteError(METHOD_NOT_FOUND, "this kernel answers no questions")
-        item = handle.item(params["itemId"], params.get("threadId"))
+        item = handle.item(params.get("itemId") or "", params.get("threadId"))
         request = pending_request(method, params, str(request_id), item)
         request["turnId"] = handle.turn_id  # where it is shown
-        return await self._asker.answer(handle, request, self._approvers.get(handle.turn_id))
+        said = await self._asker.answer(handle, request, self._approvers.get(handle.turn_id))
+        return answer_for(method, params, said)
 
 
 _runtime: KernelRuntime | None = None

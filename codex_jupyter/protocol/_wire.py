@@ -1,11 +1,17 @@
 """The base of every model that crosses a wire, and the rules they share."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = ["WireModel"]
+__all__ = ["Count", "Integer", "WireModel"]
+
+Count = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""How many: the original's u32."""
+
+Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""A number that any program can hold: the original's i64."""
 
 
 class WireModel(BaseModel):

@@ -11,6 +11,7 @@ __all__ = [
     "AccountReadParams",
     "LoginCancelParams",
     "LoginStartParams",
+    "LogoutParams",
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 
 __all__ = [
     "CATALOGUE_REQUESTS",
@@ -74,8 +74,9 @@ class ExperimentalFeatureListParams(WireModel):
     cursor: str | None = None
     """Index of the next one, as a decimal number."""
 
-    limit: int | None = None
+    limit: Count | None = None
     thread_id: str | None = None
+    """A loaded thread. Switches are the same for all."""
 
 
 class ExperimentalFeature(WireModel):
@@ -102,7 +103,7 @@ class PermissionProfileListParams(WireModel):
 
     METHOD: ClassVar[str] = "permissionProfile/list"
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     cwd: str | None = None
 
 
@@ -159,11 +160,14 @@ class SkillsListResult(WireModel):
 
 
 class HooksListParams(WireModel):
-    """List the hooks of working directories; default: the server's. At most 32."""
+    """List the hooks of working directories."""
 
     METHOD: ClassVar[str] = "hooks/list"
     cwds: list[str] | None = None
+    """At most 32; default: the thread's if one is named, else the server's."""
+
     thread_id: str | None = None
+    """A loaded thread."""
 
 
 class HooksListEntry(WireModel):

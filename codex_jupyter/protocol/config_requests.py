@@ -9,6 +9,7 @@ __all__ = [
     "ConfigBatchWriteParams",
     "ConfigEdit",
     "ConfigReadParams",
+    "ConfigRequirementsParams",
     "ConfigValueWriteParams",
 ]
 

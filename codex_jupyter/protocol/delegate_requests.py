@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Integer, WireModel
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
@@ -64,7 +64,8 @@ class DelegateStartParams(WireModel):
     """Ours: have delegates work for a thread, beside its turns.
 
     A thread below it is made, whose turn starts them, shows each as one item, and ends with them.
-    It is heard by whoever asked; all that it asks goes to whoever hears the thread, too.
+    It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. One of
+    them is stopped by turn/interrupt with its own ids, also while it waits for its place.
     """
 
     METHOD: ClassVar[str] = "delegate/start"
@@ -72,7 +73,7 @@ class DelegateStartParams(WireModel):
     """A loaded thread; its settings are the most that the delegates get."""
 
     tasks: list[DelegateTaskParams]
-    limit: int = 8
+    limit: Integer = 8
     """How many work at a time, 1 to 64."""
 
     host_thread_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from codex_jupyter.errors import CodexError
 from codex_jupyter.protocol import jsonrpc
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol.experimental import EXPERIMENTAL_MEMBERS, EXPERIMENTAL_METHODS
 from codex_jupyter.protocol.items import ThreadItem, UserInput
 from codex_jupyter.protocol.notifications import NOTIFICATIONS
 from codex_jupyter.protocol.out_of_scope import out_of_scope_section
@@ -72,6 +73,7 @@ def protocol_page() -> str:
     """Return the whole page as Markdown, which ends with a line break."""
     named = [
         ("Requests of a client", _requests(CLIENT_REQUESTS, "Result")),
+        ("What needs `experimentalApi`", _experimental()),
         ("Methods that are not offered", out_of_scope_section()),
         ("Notifications of the server", _notifications()),
         ("Requests of the server", _requests(SERVER_REQUESTS, "Answer")),
@@ -97,6 +99,21 @@ def _requests(table: Pairs, answer: str) -> Iterator[str]:
         else:
             yield f"{answer}, `{result.__name__}`: {_one_paragraph(docstring(result))}"
             yield _members(result)
+
+
+def _experimental() -> Iterator[str]:
+    yield (
+        "Without that capability these methods, and these members where they say something, are "
+        "refused with code `-32600` and the text `<method> requires experimentalApi capability`, "
+        "or `<method>.<member> requires …`, as the original does."
+    )
+    whole = ", ".join(f"`{method}`" for method in sorted(EXPERIMENTAL_METHODS))
+    rows = [
+        f"| `{method}` | {', '.join(f'`{name}`' for name in sorted(names))} |"
+        for method, names in sorted(EXPERIMENTAL_MEMBERS.items())
+    ]
+    yield f"Methods: {whole}."
+    yield "\n".join(["| method | members |", "|---|---|", *rows])
 
 
 def _notifications() -> Iterator[str]:

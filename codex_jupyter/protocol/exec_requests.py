@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Integer, WireModel
 from codex_jupyter.protocol.shapes import SandboxPolicy
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
 class TerminalSize(WireModel):
     """A terminal's size, in characters, each 1 to 65535."""
 
-    rows: int
-    cols: int
+    rows: Integer
+    cols: Integer
 
 
 class CommandExecParams(WireModel):
@@ -54,15 +54,17 @@ class CommandExecParams(WireModel):
     env: dict[str, str | None] | None = None
     """Variables in addition to the server's; ``null`` takes one away."""
 
-    timeout_ms: int | None = None
-    """Default: 120000."""
+    timeout_ms: Integer | None = None
+    """Default: 120000. What is not done by then is ended."""
 
     disable_timeout: bool = False
-    output_bytes_cap: int | None = None
-    """Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped."""
+    output_bytes_cap: Integer | None = None
+    """Bytes of each stream; default 1 MiB. What is beyond is dropped, and that is said."""
 
     disable_output_cap: bool = False
-    """Means the most that ``outputBytesCap`` can be."""
+    """Leave nothing out. Streamed output has no limit then; the command waits for a client that
+    reads slowly. An answer carries at most 4 MiB of each stream: where there is more, also of a
+    larger ``outputBytesCap``, the request fails and says so instead of leaving something out."""
 
     sandbox_policy: SandboxPolicy | None = None
     """Only ``dangerFullAccess`` and ``externalSandbox``: nothing is sandboxed here."""
@@ -75,10 +77,15 @@ class CommandExecResult(WireModel):
     """The result of command/exec. The texts are empty if they were streamed."""
 
     exit_code: int
-    """128 + N if signal N ended it."""
+    """128 + N if signal N ended it, 124 if its time was up."""
 
     stdout: str
     stderr: str
+    stdout_cap_reached: bool | None = None
+    """Ours: true where the rest was left out, as ``outputBytesCap`` says."""
+
+    stderr_cap_reached: bool | None = None
+    """Ours: the same of the other stream."""
 
 
 class CommandExecWriteParams(WireModel):

@@ -13,16 +13,70 @@ EXPERIMENTAL_METHODS: Final = frozenset(
         "fuzzyFileSearch/sessionUpdate",
         "mock/experimentalMethod",
         "thread/backgroundTerminals/clean",
+        "thread/backgroundTerminals/list",
+        "thread/backgroundTerminals/terminate",
+        "thread/items/read",
+        "thread/queue/add",
+        "thread/queue/delete",
+        "thread/queue/list",
+        "thread/queue/reorder",
+        "thread/queue/start",
+        "thread/queue/update",
+        "thread/search",
+        "thread/searchOccurrences",
+        "thread/settings/update",
+        "turn/settings/update",
     }
 )
 
+_OF_OPENING: Final = frozenset({"permissions", "runtimeWorkspaceRoots"})
+_OF_INPUT: Final = frozenset(
+    {"additionalContext", "responsesapiClientMetadata", "responsesapiClientMetadataPatch"}
+)
 EXPERIMENTAL_MEMBERS: Final[Mapping[str, frozenset[str]]] = {
-    "thread/start": frozenset({"dynamicTools", "experimentalRawEvents", "mockExperimentalField"}),
-    "thread/resume": frozenset({"history", "path"}),
-    "thread/fork": frozenset({"path"}),
-    "turn/start": frozenset({"collaborationMode"}),
+    "command/exec": frozenset({"permissionProfile"}),
+    "thread/fork": _OF_OPENING
+    | {
+        "attachToSource",
+        "beforeTurnId",
+        "deferGoalContinuation",
+        "experimentalDisablePredictionMcp",
+        "experimentalPredictionMode",
+        "path",
+    },
+    "thread/list": frozenset(
+        {
+            "ancestorThreadId",
+            "attachedToThreadId",
+            "includeAttachedThreads",
+            "parentThreadId",
+            "projectId",
+        }
+    ),
+    "thread/metadata/update": frozenset({"daybreakEnabled", "projectId"}),
+    "thread/resume": _OF_OPENING | {"history", "initialTurnsPage", "path"},
+    "thread/start": _OF_OPENING
+    | {
+        "allowProviderModelFallback",
+        "daybreakEnabled",
+        "dynamicTools",
+        "environments",
+        "experimentalRawEvents",
+        "historyMode",
+        "mockExperimentalField",
+        "multiAgentMode",
+        "projectId",
+        "selectedCapabilityRoots",
+    },
+    "turn/start": _OF_OPENING
+    | _OF_INPUT
+    | {"collaborationMode", "cyberAccessProgram", "environments", "multiAgentMode"},
+    "turn/steer": _OF_INPUT,
 }
-"""By method, as they are called on the wire."""
+"""By method, as they are called on the wire: what 0.169 refuses, also where it says nothing here.
+
+A client that needs such a member learns that from the refusal, as it would from the original.
+"""
 
 
 def gated(method: str, params: Any) -> str | None:

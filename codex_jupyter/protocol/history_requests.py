@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.shapes import UUID_FORMAT, Thread, Turn
 
 __all__ = [
@@ -22,8 +22,8 @@ class TurnsListParams(WireModel):
     METHOD: ClassVar[str] = "thread/turns/list"
     thread_id: str
     cursor: str | None = None
-    limit: int | None = None
-    """Turns on a page, 1 to 100; default 25."""
+    limit: Count | None = None
+    """Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB."""
 
     sort_direction: Literal["asc", "desc"] | None = None
     """Newest first by default."""
@@ -43,7 +43,8 @@ class TurnsListResult(WireModel):
     """Goes on in the same direction; absent on the last page."""
 
     backwards_cursor: str | None = None
-    """Goes back, asked for with the other direction; absent on an empty page."""
+    """Goes back, asked for with the other direction, from the first entry of this page on, which is
+    told again as it is then; absent on an empty page."""
 
 
 class ThreadSearchParams(WireModel):
@@ -52,12 +53,14 @@ class ThreadSearchParams(WireModel):
     METHOD: ClassVar[str] = "thread/search"
     search_term: str
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     """Threads on a page, 1 to 100; default 25."""
 
     archived: bool | None = None
-    sort_key: str | None = None
-    sort_direction: str | None = None
+    sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None
+    """Ignored, as is the direction: what fits best comes first."""
+
+    sort_direction: Literal["asc", "desc"] | None = None
     source_kinds: list[str] | None = None
 
 
@@ -83,7 +86,7 @@ class SearchOccurrencesParams(WireModel):
     thread_id: str
     search_term: str
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
 
 
 class Occurrence(WireModel):
@@ -92,7 +95,7 @@ class Occurrence(WireModel):
     turn_id: str
     item_id: str
     turn_cursor: str
-    """For thread/turns/list: the page that begins after this turn."""
+    """For thread/turns/list: the page that begins with this turn."""
 
     snippet: str
     snippet_match_range: dict[str, int]

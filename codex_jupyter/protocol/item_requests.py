@@ -2,9 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.items import ThreadItem
 
 __all__ = [
@@ -37,8 +35,9 @@ class ItemsListParams(WireModel):
     thread_id: str
     turn_id: str | None = None
     cursor: str | ItemsAnchor | None = None
-    limit: int | None = None
-    """Items on a page, 1 to 100; default 25. A page also ends at 4 MiB."""
+    limit: Count | None = None
+    """Items on a page, 1 to 100; default 25. A page also ends where its line would pass
+    64 KiB."""
 
     sort_direction: Literal["asc", "desc"] | None = None
     """Oldest first by default."""
@@ -65,7 +64,8 @@ class ItemsListResult(WireModel):
     """Goes on in the same direction; absent on the last page."""
 
     backwards_cursor: str | None = None
-    """Goes back, asked for with the other direction; absent on an empty page."""
+    """Goes back, asked for with the other direction, from the first entry of this page on, which is
+    told again as it is then; absent on an empty page."""
 
 
 class ItemsReadParams(WireModel):
@@ -74,8 +74,8 @@ class ItemsReadParams(WireModel):
     METHOD: ClassVar[str] = "thread/items/read"
     thread_id: str
     turn_id: str
-    item_ids: list[str] = Field(max_length=100)
-    """At most 100. Those that the turn does not have are left out."""
+    item_ids: list[str]
+    """1 to 100. Those that the turn does not have are left out."""
 
 
 class ItemsReadResult(WireModel):

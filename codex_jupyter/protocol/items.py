@@ -128,6 +128,16 @@ class UserMessageItem(_Timed):
     content: list[UserInput]
 
 
+class FunctionCallOutputItem(_Timed):
+    """What a tool outside of the conversation delivered; started and completed at once."""
+
+    type: Literal["functionCallOutput"] = "functionCallOutput"
+    name: str
+    namespace: str | None = None
+    output: str | list[dict[str, Any]]
+    """Text, or content items (``input_text``, ``input_image``)."""
+
+
 class AgentMessageItem(_Timed):
     """What the model says."""
 
@@ -323,6 +333,7 @@ class ExitedReviewModeItem(_Timed):
 
 ThreadItem = Annotated[
     UserMessageItem
+    | FunctionCallOutputItem
     | AgentMessageItem
     | ReasoningItem
     | CommandExecutionItem

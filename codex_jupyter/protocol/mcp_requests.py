@@ -1,8 +1,8 @@
 """What a client may ask of the MCP servers."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 
 __all__ = ["MCP_REQUESTS", "McpReloadParams", "McpStatusListParams"]
 
@@ -12,9 +12,15 @@ class McpStatusListParams(WireModel):
 
     METHOD: ClassVar[str] = "mcpServerStatus/list"
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     thread_id: str | None = None
     """Ours: the thread whose servers are meant; default: any loaded one that has started them."""
+
+    server_name: str | None = None
+    """Tell only of this one."""
+
+    detail: Literal["full", "toolsAndAuthOnly"] | None = None
+    """Both tell the same here: resources are not looked at."""
 
 
 class McpServerStatus(WireModel):
@@ -29,7 +35,7 @@ class McpServerStatus(WireModel):
 
 
 class McpStatusListResult(WireModel):
-    """The result of mcpServerStatus/list; always one page."""
+    """The result of mcpServerStatus/list."""
 
     data: list[McpServerStatus]
     next_cursor: str | None = None

@@ -9,6 +9,7 @@ __all__ = ["notification_name", "params_name", "result_name"]
 _REQUESTS: Final[Mapping[str, str]] = {
     "account/login/cancel": "CancelLoginAccount",
     "account/login/start": "LoginAccount",
+    "account/logout": "LogoutAccount",
     "account/rateLimits/read": "GetAccountRateLimits",
     "account/read": "GetAccount",
     "account/usage/read": "GetAccountTokenUsage",

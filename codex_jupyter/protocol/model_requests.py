@@ -4,20 +4,22 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 
 __all__ = ["MODEL_REQUESTS", "ModelListParams"]
 
 
 class ModelListParams(WireModel):
-    """List the models of the configured provider."""
+    """List the models of a provider."""
 
     METHOD: ClassVar[str] = "model/list"
     cursor: str | None = None
     """Index of the next one, as a decimal number."""
 
-    limit: int | None = None
+    limit: Count | None = None
     include_hidden: bool | None = None
+    model_provider: str | None = None
+    """Default: the configured one."""
 
 
 class Model(WireModel):

@@ -168,7 +168,7 @@ class ThreadSettings(WireModel):
 
 
 class ThreadSettingsUpdated(OfThread):
-    """The settings of later turns were changed without a turn."""
+    """The settings of later turns were changed, by a turn that brought its own or without one."""
 
     thread_settings: ThreadSettings
 
@@ -272,7 +272,10 @@ class AccountLoginCompleted(WireModel):
 
 
 class SearchUpdated(WireModel):
-    """What the newest query of a search session of this connection finds."""
+    """What the newest query of a search session finds.
+
+    Programs that own the server hear each other's; a page and a kernel hear their own only.
+    """
 
     session_id: str
     query: str

@@ -14,6 +14,7 @@ __all__ = [
     "Notice",
     "Review",
     "Submission",
+    "ToolMessage",
     "TurnOp",
     "TurnOverrides",
     "UserShell",
@@ -35,15 +36,28 @@ class TurnOverrides:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolMessage:
+    """What a tool outside of the conversation delivers: it has no more authority than a tool."""
+
+    name: str
+    namespace: str | None
+    output: str | list[dict[str, Any]]
+    """Text, or content items as a model takes them."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserTurn:
     """Start a turn with the user's input, or steer the running one with it."""
 
     input: tuple[UserInput, ...]
+    """Empty if ``delivered`` is given."""
+
     overrides: TurnOverrides = field(default_factory=TurnOverrides)
     output_schema: Any = None
     """JSON schema of the final answer, for this turn only."""
 
     client_message_id: str | None = None
+    delivered: ToolMessage | None = None
 
 
 @dataclass(frozen=True, slots=True)

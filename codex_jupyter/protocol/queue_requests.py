@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.items import UserInput
-from codex_jupyter.protocol.shapes import Effort, Summary, Thread, Turn
+from codex_jupyter.protocol.shapes import ApprovalsReviewer, Effort, Summary, Thread, Turn
 
 __all__ = [
     "QUEUE_REQUESTS",
@@ -60,7 +60,7 @@ class QueueListParams(_OfThread):
     cursor: str | None = None
     """Index of the next one, as a decimal number."""
 
-    limit: int | None = None
+    limit: Count | None = None
 
 
 class QueueListResult(WireModel):
@@ -150,7 +150,7 @@ class TurnSettingsParams(_OfThread):
     model: str | None = None
     effort: Effort | None = None
     summary: Summary | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
 
 
 class TurnSettingsResult(WireModel):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, Integer, WireModel
 from codex_jupyter.protocol.account_requests import ACCOUNT_REQUESTS
 from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
 from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
@@ -22,10 +22,12 @@ from codex_jupyter.protocol.search_requests import SEARCH_REQUESTS
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
+    ApprovalsReviewer,
     DynamicToolSpec,
     Effort,
     SandboxMode,
     SandboxPolicy,
+    SourceKind,
     Summary,
     Thread,
     ThreadOpened,
@@ -104,7 +106,7 @@ class ThreadStartParams(WireModel):
     model_provider: str | None = None
     cwd: str | None = None
     approval_policy: ApprovalPolicy | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     config: dict[str, Any] | None = None
     base_instructions: str | None = None
@@ -117,7 +119,7 @@ class EventPlace(WireModel):
     """A place in the events of a thread, as thread/resume and notifications tell it."""
 
     epoch: str
-    sequence: int
+    sequence: Integer
 
 
 class ThreadResumeParams(WireModel):
@@ -125,11 +127,19 @@ class ThreadResumeParams(WireModel):
 
     METHOD: ClassVar[str] = "thread/resume"
     thread_id: str
+    """Ignored beside ``history`` and ``path``."""
+
+    history: list[dict[str, Any]] | None = None
+    """Experimental: items of the Responses API, with which a new thread begins."""
+
+    path: str | None = None
+    """Experimental: the thread's rollout below ``sessions`` of the home, which may be left out."""
+
     model: str | None = None
     model_provider: str | None = None
     cwd: str | None = None
     approval_policy: ApprovalPolicy | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     config: dict[str, Any] | None = None
     base_instructions: str | None = None
@@ -156,16 +166,14 @@ class ThreadListParams(WireModel):
 
     METHOD: ClassVar[str] = "thread/list"
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
     sort_key: Literal["created_at", "updated_at", "recency_at"] | None = None
     sort_direction: Literal["asc", "desc"] | None = None
     """Newest first by default."""
 
     model_providers: list[str] | None = None
-    source_kinds: list[str] | None = None
-    """``cli``, ``vscode``, ``exec``, ``appServer``, ``subAgent``, ``subAgentReview``,
-    ``subAgentCompact``, ``subAgentThreadSpawn``, ``subAgentOther``, ``unknown``; default: the first
-    two."""
+    source_kinds: list[SourceKind] | None = None
+    """Default: ``cli`` and ``vscode``."""
 
     parent_thread_id: str | None = None
     """Only threads right below this one, of every kind."""
@@ -176,6 +184,22 @@ class ThreadListParams(WireModel):
     archived: bool | None = None
     cwd: str | list[str] | None = None
     search_term: str | None = None
+
+
+class TurnToolOutput(WireModel):
+    """What a tool outside of the conversation, such as another agent or program, delivers.
+
+    The model reads it as a tool's output: it is nobody's order and nobody's consent.
+    """
+
+    name: str
+    namespace: str | None = None
+    output: str | list[dict[str, Any]]
+    """Text, or content items as the model's service takes them (``input_text``,
+    ``input_image``)."""
+
+    retain: bool | None = None
+    """Accepted; all that is delivered is kept like the rest of the conversation."""
 
 
 class TurnStartParams(WireModel):
@@ -190,12 +214,20 @@ class TurnStartParams(WireModel):
     client_user_message_id: str | None = None
     cwd: str | None = None
     approval_policy: ApprovalPolicy | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
     sandbox_policy: SandboxPolicy | None = None
     model: str | None = None
     effort: Effort | None = None
     summary: Summary | None = None
     output_schema: Any = None
+    tool_output: TurnToolOutput | None = None
+    """Instead of ``input``, which is then empty; it joins a running turn as input does."""
+
+    turn_trigger: str | None = None
+    """What started the turn, in words of the caller's; accepted, without any authority."""
+
+    service_tier_for_turn: str | None = None
+    """Accepted; no provider has tiers here."""
 
 
 class TurnSteerParams(WireModel):
@@ -209,7 +241,7 @@ class TurnSteerParams(WireModel):
 
 
 class TurnInterruptParams(WireModel):
-    """Stop the running turn."""
+    """Stop the running turn, or a delegate that waits for its place."""
 
     METHOD: ClassVar[str] = "turn/interrupt"
     thread_id: str

@@ -4,7 +4,7 @@ What the original does not have is marked with ``x-codex-jupyter-extension``.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from pydantic.json_schema import models_json_schema
@@ -23,7 +23,7 @@ from codex_jupyter.protocol.shape_notes import (
     reachable,
 )
 
-__all__ = ["EXTENSION", "bundle", "definition_of", "method_of"]
+__all__ = ["EXTENSION", "bundle", "definition_of", "method_of", "names_below"]
 
 Json = dict[str, Any]
 Shape = type[WireModel]
@@ -77,12 +77,22 @@ def definition_of(whole: Json, name: str) -> Json:
     root = definitions[name]
     while set(root) == {"$ref"}:
         root = definitions[root["$ref"].removeprefix(_REF)]
-    needed = list(dict.fromkeys(_refs_in(root)))
-    for other in needed:  # grows while it is walked
-        needed += [ref for ref in _refs_in(definitions[other]) if ref not in needed]
+    needed = names_below(whole, dict.fromkeys(_refs_in(root)))
     rest = {other: definitions[other] for other in sorted(needed)}
     schema: Json = {"$schema": _DRAFT, "title": name, **root}
     return {**schema, "definitions": rest} if rest else schema
+
+
+def names_below(whole: Json, names: Iterable[str]) -> list[str]:
+    """Return the names of definitions, and of all that these name, however far."""
+    needed = list(names)
+    known = set(needed)
+    for name in needed:  # grows while it is walked
+        for ref in _refs_in(whole["definitions"][name]):
+            if ref not in known:
+                known.add(ref)
+                needed.append(ref)
+    return needed
 
 
 def method_of(message: Json) -> str:

@@ -13,6 +13,8 @@ __all__ = [
     "DynamicToolCallAnswer",
     "DynamicToolCallParams",
     "FileChangeRequestApprovalParams",
+    "McpServerElicitationAnswer",
+    "McpServerElicitationParams",
     "UserInputAnswer",
     "UserInputOption",
     "UserInputQuestion",
@@ -144,6 +146,52 @@ class UserInputAnswer(WireModel):
     answers: dict[str, QuestionAnswers] = Field(default_factory=dict[str, QuestionAnswers])
 
 
+class McpServerElicitationParams(WireModel):
+    """Pass on what an MCP server asks the user while one of its tools runs.
+
+    ``mode`` is ``form``, with a ``requestedSchema`` of flat fields, or ``url``, with an address
+    that the user is to open. The first answer settles it; all are told with
+    `serverRequest/resolved`. It is put under every approval policy: it is a question.
+    """
+
+    METHOD: ClassVar[str] = "mcpServer/elicitation/request"
+
+    delegate: AskingDelegate | None = None
+    """Ours."""
+
+    thread_id: str
+    turn_id: str | None = None
+    item_id: str | None = None
+    """Ours: the call that the server works on, an item of type ``mcpToolCall``."""
+
+    started_at_ms: int | None = None
+    """Ours."""
+
+    server_name: str
+    mode: Literal["form", "url"]
+    message: str
+    requested_schema: dict[str, Any] | None = None
+    """The form's JSON schema, as the server sent it."""
+
+    url: str | None = None
+    elicitation_id: str | None = None
+    meta: Any = Field(default=None, alias="_meta")
+    """What the server sent along."""
+
+
+class McpServerElicitationAnswer(WireModel):
+    """The answer to an MCP server's question.
+
+    Whatever cannot be read counts as ``decline``. An error counts as ``decline``, too.
+    """
+
+    action: Literal["accept", "decline", "cancel"]
+    content: Any = None
+    """The fields of the form by name, with ``accept``; nothing for an address."""
+
+    meta: Any = Field(default=None, alias="_meta")
+
+
 class DynamicToolCallParams(WireModel):
     """Ask the client to run one of its tools. There is no `serverRequest/resolved` for it."""
 
@@ -174,6 +222,7 @@ SERVER_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     ),
     "item/fileChange/requestApproval": (FileChangeRequestApprovalParams, ApprovalAnswer),
     "item/tool/requestUserInput": (UserInputRequestParams, UserInputAnswer),
+    "mcpServer/elicitation/request": (McpServerElicitationParams, McpServerElicitationAnswer),
     "item/tool/call": (DynamicToolCallParams, DynamicToolCallAnswer),
 }
 """Every request a client may get, with the shapes of its params and answer."""

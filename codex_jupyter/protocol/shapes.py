@@ -1,6 +1,6 @@
 """The shapes that requests, results and notifications share: threads, turns, policies, tools."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -9,10 +9,12 @@ from codex_jupyter.protocol._wire import WireModel
 __all__ = [
     "UUID_FORMAT",
     "ApprovalPolicy",
+    "ApprovalsReviewer",
     "DynamicToolSpec",
     "Effort",
     "SandboxMode",
     "SandboxPolicy",
+    "SourceKind",
     "Summary",
     "Thread",
     "ThreadOpened",
@@ -21,7 +23,25 @@ __all__ = [
 
 ApprovalPolicy = Literal["untrusted", "on-request", "never"]
 SandboxMode = Literal["read-only", "workspace-write", "danger-full-access"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort = Annotated[str, Field(min_length=1, max_length=100)]
+"""How long a model thinks, in the provider's word: usually ``none``, ``minimal``, ``low``,
+``medium``, ``high`` or ``xhigh``; models bring new ones."""
+
+ApprovalsReviewer = Literal["user", "auto_review", "guardian_subagent"]
+"""The last is what `auto_review` was called before. Here the user decides in any case."""
+
+SourceKind = Literal[
+    "cli",
+    "vscode",
+    "exec",
+    "appServer",
+    "subAgent",
+    "subAgentReview",
+    "subAgentCompact",
+    "subAgentThreadSpawn",
+    "subAgentOther",
+    "unknown",
+]
 Summary = Literal["auto", "concise", "detailed", "none"]
 
 UUID_FORMAT: dict[str, Any] = {"format": "uuid"}
@@ -119,7 +139,7 @@ class ThreadOpened(WireModel):
     model_provider: str
     cwd: str
     approval_policy: ApprovalPolicy
-    approvals_reviewer: Literal["user", "auto_review"]
+    approvals_reviewer: ApprovalsReviewer
     sandbox: SandboxPolicy
     reasoning_effort: Effort | None = None
     sandboxing: str

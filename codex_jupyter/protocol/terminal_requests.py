@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 
 __all__ = [
     "TERMINAL_REQUESTS",
@@ -21,7 +21,7 @@ class TerminalsListParams(_OfThread):
 
     METHOD: ClassVar[str] = "thread/backgroundTerminals/list"
     cursor: str | None = None
-    limit: int | None = None
+    limit: Count | None = None
 
 
 class BackgroundTerminal(WireModel):

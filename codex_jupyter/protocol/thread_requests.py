@@ -4,10 +4,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, Integer, WireModel
 from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
+    ApprovalsReviewer,
     Effort,
     SandboxMode,
     SandboxPolicy,
@@ -57,6 +58,9 @@ class ThreadForkParams(_OfThread):
     new_thread_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
     """Ours: the id the copy shall have. Duplicates are refused."""
 
+    path: str | None = None
+    """Experimental: the rollout to copy, as in thread/resume; ``threadId`` is then ignored."""
+
     last_turn_id: str | None = None
     """The last turn that is copied."""
 
@@ -67,7 +71,7 @@ class ThreadForkParams(_OfThread):
     model_provider: str | None = None
     cwd: str | None = None
     approval_policy: ApprovalPolicy | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     config: dict[str, Any] | None = None
     base_instructions: str | None = None
@@ -80,7 +84,7 @@ class ThreadRollbackParams(_OfThread):
     """Take the last turns back. Files stay as they are."""
 
     METHOD: ClassVar[str] = "thread/rollback"
-    num_turns: int
+    num_turns: Count
 
 
 class ThreadRevertParams(_OfThread):
@@ -97,7 +101,7 @@ class ThreadLoadedListParams(WireModel):
     cursor: str | None = None
     """The last id of the page before."""
 
-    limit: int | None = None
+    limit: Count | None = None
     """Ids on a page, at least 1; default: all."""
 
 
@@ -137,6 +141,8 @@ class ThreadUnsubscribeParams(_OfThread):
     """Hear no more of a thread; it stays loaded for a while."""
 
     METHOD: ClassVar[str] = "thread/unsubscribe"
+    unload: bool = False
+    """Ours: stop its turn and unload it at once, with all that it runs, if nobody else hears it."""
 
 
 class ThreadUnsubscribeResult(WireModel):
@@ -168,7 +174,7 @@ class ThreadSettingsParams(_OfThread):
     model: str | None = None
     cwd: str | None = None
     approval_policy: ApprovalPolicy | None = None
-    approvals_reviewer: Literal["user", "auto_review"] | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
     sandbox_policy: SandboxPolicy | None = None
     effort: Effort | None = None
     summary: Summary | None = None
@@ -193,7 +199,7 @@ class ThreadShellParams(_OfThread):
 
     METHOD: ClassVar[str] = "thread/shellCommand"
     command: str
-    timeout_ms: int | None = None
+    timeout_ms: Integer | None = None
     """Default and most: an hour."""
 
 

@@ -70,10 +70,11 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def create_file(disk: Disk, path: Path, pieces: Iterable[bytes]) -> int:
-    """Create ``path`` with mode 0600, durably and with all of ``pieces``, or leave nothing.
+def create_file(disk: Disk, path: Path, pieces: Iterable[bytes], *, durable: bool = True) -> int:
+    """Create ``path`` with mode 0600 and all of ``pieces``, or leave nothing.
 
-    Returns its size in bytes.
+    Unless it is not ``durable``, its content and its name are on the medium then. Returns its size
+    in bytes.
 
     Raises:
         OSError: The file exists, or could not be written; then it was removed again.
@@ -84,8 +85,9 @@ def create_file(disk: Disk, path: Path, pieces: Iterable[bytes]) -> int:
         for piece in pieces:
             write_all(disk, descriptor, piece)
             size += len(piece)
-        disk.sync(descriptor)
-        sync_folder(path.parent)
+        if durable:
+            disk.sync(descriptor)
+            sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             path.unlink()

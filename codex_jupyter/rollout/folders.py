@@ -17,7 +17,7 @@ from typing import Final
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import reporting
 
-__all__ = ["Folders", "new_rollout_path"]
+__all__ = ["ACTIVE", "Folders", "new_rollout_path"]
 
 ACTIVE: Final = "sessions"
 ARCHIVE: Final = "archived_sessions"
@@ -84,6 +84,16 @@ class Folders:
             return None
         path = self._home / hint
         return path if path.is_file() else None
+
+    def thread_at(self, path: Path) -> ThreadId | None:
+        """Return whose active rollout a file would be by its place, which a link does not give."""
+        root = (self._home / ACTIVE).resolve()
+        try:
+            place = path.resolve().relative_to(root)
+        except (ValueError, OSError, RuntimeError):
+            return None
+        named = _NAME.fullmatch(place.name)
+        return ThreadId(named[1]) if named and len(place.parts) == _DEPTH + 1 else None
 
     def _walk(self, *, archived: bool) -> Iterator[tuple[Path, _Folder]]:
         root = self._home / (ARCHIVE if archived else ACTIVE)

@@ -185,7 +185,8 @@ class SearchIndex:
             if inode == state.st_ino and size == state.st_size:
                 continue
             start = size if inode == state.st_ino and size < state.st_size else 0
-            with db:
+            # One that is deleted meanwhile is taken out the next time.
+            with suppress(FileNotFoundError), db:
                 db.execute("BEGIN IMMEDIATE")
                 read_to = self._take(db, thread_id, path, start, archived=archived)
                 db.execute(

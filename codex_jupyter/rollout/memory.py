@@ -36,7 +36,7 @@ class MemoryRecorder:
         count = cut_place(records, cut)
         if count is None:
             wanted = cut.before_turn_id or cut.last_turn_id
-            raise InvalidRequestError(f"turn {wanted} is not in the thread")
+            raise InvalidRequestError(f"turn not found: {wanted}")
         first = next((r.payload for r in records if r.type == "session_meta"), None) or {}
         meta = Record("session_meta", {**first, "forked_from_id": source_id})
         return cls([meta, *(record for record in records[:count] if keeps(record))])

@@ -101,7 +101,12 @@ class Moves:
                 make_folder(target.parent)
                 if target.exists():
                     raise RolloutError(f"{target} is in the way; {path} stays where it is")
-                path.rename(target)
+                try:
+                    path.rename(target)
+                except FileNotFoundError:
+                    raise ThreadNotFoundError(
+                        f"no rollout found for thread id {thread_id}"
+                    ) from None
                 sync_folder(target.parent)
                 # The old name may come back after a power failure; the reader takes the newest.
                 with suppress(OSError):
@@ -120,7 +125,7 @@ def fork_pieces(source: Path, cut: Cut, meta: Mapping[str, Any]) -> Iterator[byt
     count = cut_place(read_records(source), cut)
     if count is None:
         wanted = cut.before_turn_id or cut.last_turn_id
-        raise InvalidRequestError(f"turn {wanted} is not in the thread")
+        raise InvalidRequestError(f"turn not found: {wanted}")
     yield encode_lines([Record("session_meta", dict(meta))])
     kept = (record for record in islice(read_records(source), count) if keeps(record))
     while piece := list(islice(kept, _PIECE_RECORDS)):

@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from codex_jupyter.errors import (
     DuplicateIdError,
+    InvalidRequestError,
     RolloutError,
     ThreadNotFoundError,
 )
@@ -19,8 +20,9 @@ from codex_jupyter.rollout.catalogue import Catalogue, ListQuery, Page
 from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.disk import Disk, create_file, make_folder, reporting
 from codex_jupyter.rollout.fold import StoredThread
-from codex_jupyter.rollout.folders import Folders, new_rollout_path
+from codex_jupyter.rollout.folders import ACTIVE, Folders, new_rollout_path
 from codex_jupyter.rollout.index import Found, SearchIndex
+from codex_jupyter.rollout.late import LateRecorder
 from codex_jupyter.rollout.moves import Moves, fork_pieces
 from codex_jupyter.rollout.ownership import Ownership
 from codex_jupyter.rollout.reader import heal_tail, read_records, read_thread
@@ -55,7 +57,7 @@ class ThreadStore:
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._held: set[ThreadId] = set()
         self._opening: set[ThreadId] = set()
-        self._recorders: dict[ThreadId, Recorder] = {}
+        self._recorders: dict[ThreadId, Recorder | LateRecorder] = {}
 
     async def reserve(self, thread_id: ThreadId, *, minted: bool = False) -> None:
         """Take an id for a new thread, against all other stores of this home.
@@ -88,8 +90,10 @@ class ThreadStore:
         with anyio.CancelScope(shield=True):
             if recorder is not None:
                 await recorder.aclose()
-            await self._run(lambda: self._release(thread_id))
-            self._held.discard(thread_id)
+            late = isinstance(recorder, LateRecorder) and recorder.is_owned
+            if late or thread_id in self._held:
+                await self._run(lambda: self._release(thread_id))
+                self._held.discard(thread_id)
 
     async def create(self, thread_id: ThreadId, meta: Mapping[str, Any]) -> Recorder:
         """Create the rollout of a reserved id and return its recorder.
@@ -109,6 +113,23 @@ class ThreadStore:
         with self._only_once(thread_id):
             file = await self._run(lambda: self._create(thread_id, now, [line]))
             return self._recorder(thread_id, file)
+
+    def create_late(self, thread_id: ThreadId, meta: Mapping[str, Any]) -> LateRecorder:
+        """Return a recorder that creates the rollout of a fresh id when it is closed.
+
+        Until then nothing of the thread is on disk; after it the thread belongs to nobody, and
+        its file reaches the medium when the system gets to it. ``id`` and ``timestamp`` are added
+        to ``meta``.
+        """
+        now = datetime.now().astimezone()
+        payload = {"timestamp": timestamp_text(now), **meta, "id": thread_id}
+        recorder = self._recorders[thread_id] = LateRecorder(
+            self._home / new_rollout_path(thread_id, now),
+            Record("session_meta", payload),
+            lambda lines, owned: self._create(thread_id, now, [lines], owned=owned),
+            self._limiter,
+        )
+        return recorder
 
     async def open(self, thread_id: ThreadId) -> tuple[Recorder, StoredThread]:
         """Take over a stored thread, repair its end, and return its recorder and its content.
@@ -150,6 +171,14 @@ class ThreadStore:
         return recorder, await self._run(
             lambda: read_thread(file.path, thread_id, archived=False).thread
         )
+
+    async def thread_at(self, path: Path) -> ThreadId:
+        """Return whose rollout a file is; a path that is relative starts at the home.
+
+        Raises:
+            InvalidRequestError: It is none of this home's active ones, or is not there.
+        """
+        return await self._run(lambda: self._thread_at(self._home / path))
 
     async def records(self, thread_id: ThreadId) -> Sequence[Record]:
         """Return all records of a stored, active thread, whoever owns it.
@@ -217,11 +246,21 @@ class ThreadStore:
         )
 
     async def aclose(self) -> None:
-        """Release every thread and the store's owner file; idempotent."""
+        """Release every thread and the store's owner file; idempotent.
+
+        Raises:
+            RolloutError: A thread's last records could not be written; all else is released.
+        """
+        problem: RolloutError | None = None
         with anyio.CancelScope(shield=True):
-            for thread_id in tuple(self._held):
-                await self.release(thread_id)
+            for thread_id in {*self._held, *self._recorders}:
+                try:
+                    await self.release(thread_id)
+                except RolloutError as error:
+                    problem = problem or error
             await self._run(self._ownership.close)
+        if problem is not None:
+            raise problem
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
@@ -276,7 +315,12 @@ class ThreadStore:
                 self._ownership.remove(thread_id)
 
     def _create(
-        self, thread_id: ThreadId, moment: datetime, pieces: Iterable[bytes]
+        self,
+        thread_id: ThreadId,
+        moment: datetime,
+        pieces: Iterable[bytes],
+        *,
+        owned: bool = True,
     ) -> RolloutFile:
         place = new_rollout_path(thread_id, moment)
         path = self._home / place
@@ -285,10 +329,10 @@ class ThreadStore:
             if entry is not None and self._folders.hinted(entry.rollout, thread_id):
                 raise DuplicateIdError("thread", thread_id, "stored")
             # Named before it exists, so that no crash leaves a rollout the entry does not know.
-            self._ownership.put(thread_id, owned=True, rollout=place.as_posix())
+            self._ownership.put(thread_id, owned=owned, rollout=place.as_posix())
         with reporting("create", path):
             make_folder(path.parent)
-            size = create_file(self._disk, path, pieces)
+            size = create_file(self._disk, path, pieces, durable=owned)
         return RolloutFile(path, size, self._disk)
 
     def _fork(
@@ -302,21 +346,35 @@ class ThreadStore:
         source = self._folders.find(source_id, archived=False)
         if source is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {source_id}")
-        first = _meta_of(source)
-        changed = {
-            **first,
-            **meta,
-            "id": thread_id,
-            "timestamp": timestamp_text(moment),
-            "forked_from_id": source_id,
-        }
-        return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+        with _still_there(source, source_id):
+            changed = {
+                **_meta_of(source),
+                **meta,
+                "id": thread_id,
+                "timestamp": timestamp_text(moment),
+                "forked_from_id": source_id,
+            }
+            return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+
+    def _thread_at(self, path: Path) -> ThreadId:
+        thread_id = self._folders.thread_at(path)
+        if thread_id is None:
+            raise InvalidRequestError(
+                f"`{path}` is no rollout below {self._home / ACTIVE}; "
+                "only those can be opened by path"
+            )
+        if not path.is_file():
+            raise InvalidRequestError(
+                f"failed to resolve rollout path `{path}`: file does not exist"
+            )
+        return thread_id
 
     def _records(self, thread_id: ThreadId) -> Sequence[Record]:
         path = self._folders.find(thread_id, archived=False)
         if path is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}")
-        return tuple(read_records(path))
+        with _still_there(path, thread_id):
+            return tuple(read_records(path))
 
     def _open(self, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
         path, was_own = self._take(thread_id)
@@ -342,15 +400,13 @@ class ThreadStore:
         return path, was_own
 
     def _read_and_heal(self, path: Path, thread_id: ThreadId) -> tuple[StoredThread, RolloutFile]:
-        try:
+        with _still_there(path, thread_id):
             reading = read_thread(path, thread_id, archived=False)
-        except FileNotFoundError as error:
-            raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}") from error
-        if reading.good_end < reading.size:
-            heal_tail(path, reading.good_end, self._disk)
-        file = RolloutFile(path, reading.good_end, self._disk)
-        if not reading.thread.meta:
-            file.append(_substitute_meta(reading.thread))
+            if reading.good_end < reading.size:
+                heal_tail(path, reading.good_end, self._disk)
+            file = RolloutFile(path, reading.good_end, self._disk)
+            if not reading.thread.meta:
+                file.append(_substitute_meta(reading.thread))
         return reading.thread, file
 
     def _read(self, thread_id: ThreadId) -> StoredThread | None:
@@ -362,10 +418,25 @@ class ThreadStore:
             path = path or self._folders.find(thread_id, archived=archived)
             try:
                 if path is not None:
-                    return read_thread(path, thread_id, archived=archived).thread
-            except FileNotFoundError:
+                    with _still_there(path, thread_id):
+                        return read_thread(path, thread_id, archived=archived).thread
+            except ThreadNotFoundError:
                 continue
         return None
+
+
+@contextmanager
+def _still_there(path: Path, thread_id: ThreadId) -> Generator[None]:
+    """Turn a failure of the block into that of a thread that does not exist, if it is gone.
+
+    Whoever deletes or moves it waits for nobody who only reads.
+    """
+    try:
+        yield
+    except (RolloutError, FileNotFoundError) as error:
+        if path.exists():
+            raise
+        raise ThreadNotFoundError(f"no rollout found for thread id {thread_id}") from error
 
 
 def _substitute_meta(thread: StoredThread) -> bytes:

@@ -13,6 +13,7 @@ from codex_jupyter.protocol.account_requests import (
     AccountReadParams,
     LoginCancelParams,
     LoginStartParams,
+    LogoutParams,
 )
 from codex_jupyter.protocol.out_of_scope import NO_ACCOUNTS
 from codex_jupyter.rpc import Reply
@@ -82,7 +83,8 @@ class AccountHandlers:
         require_owner(connection.rights, "end logins")
         return {"status": "notFound"}
 
-    async def _logout(self, connection: Connection, _params: Any) -> Reply:
+    async def _logout(self, connection: Connection, params: Any) -> Reply:
+        read_params(LogoutParams, params)
         require_owner(connection.rights, "forget keys")
         provider = self._keeper()
         async with self._changing:

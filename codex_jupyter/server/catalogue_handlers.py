@@ -9,6 +9,7 @@ import anyio.to_thread
 from codex_jupyter.core.skills import FoundSkill, SkillProblem, find_skills
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.catalogue_requests import (
     CollaborationModeListParams,
     ExperimentalFeatureListParams,
@@ -18,7 +19,8 @@ from codex_jupyter.protocol.catalogue_requests import (
     PermissionProfileListParams,
     SkillsListParams,
 )
-from codex_jupyter.server.params import page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.settings import Provider, Settings
 from codex_jupyter.settings.config_view import shown_address
@@ -68,13 +70,17 @@ class CatalogueHandlers:
 
     async def _features(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ExperimentalFeatureListParams, params)
+        if asked.thread_id is not None:
+            self._threads.get(parse_thread_id(asked.thread_id))
         features = _features_of(self._threads.settings)
         data, following = page_of(features, asked.cursor, asked.limit, "feature flags")
         return {"data": data, "nextCursor": following}
 
     async def _profiles(self, _connection: Connection, params: Any) -> Json:
-        read_params(PermissionProfileListParams, params)
-        return {"data": [], "nextCursor": None}
+        asked = read_params(PermissionProfileListParams, params)
+        none: list[Json] = []
+        data, following = page_of(none, asked.cursor, asked.limit, "permission profiles")
+        return {"data": data, "nextCursor": following}
 
     async def _skills(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(SkillsListParams, params)
@@ -87,9 +93,12 @@ class CatalogueHandlers:
 
     async def _hooks(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(HooksListParams, params)
+        cwds = asked.cwds
+        if asked.thread_id is not None:
+            session = self._threads.get(parse_thread_id(asked.thread_id))
+            cwds = cwds or [str(session.config.cwd)]
         entries: list[Json] = [
-            {"cwd": str(cwd), "hooks": [], "warnings": [], "errors": []}
-            for cwd in _folders(asked.cwds)
+            {"cwd": str(cwd), "hooks": [], "warnings": [], "errors": []} for cwd in _folders(cwds)
         ]
         return {"data": entries}
 

@@ -14,6 +14,7 @@ from codex_jupyter.protocol.config_requests import (
     ConfigBatchWriteParams,
     ConfigEdit,
     ConfigReadParams,
+    ConfigRequirementsParams,
     ConfigValueWriteParams,
 )
 from codex_jupyter.server.params import read_params
@@ -97,7 +98,8 @@ class ConfigHandlers:
                 self._threads.use(await anyio.to_thread.run_sync(write))
             return self._threads.settings
 
-    async def _requirements(self, _connection: Connection, _params: Any) -> Json:
+    async def _requirements(self, _connection: Connection, params: Any) -> Json:
+        read_params(ConfigRequirementsParams, params)
         return {"requirements": None}
 
 

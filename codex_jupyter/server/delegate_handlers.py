@@ -90,12 +90,15 @@ class DelegateHandlers:
         thread_id = new_thread_id() if wanted is None else parse_thread_id(wanted)
         loaded = self._threads.find(thread_id)
         if loaded is not None:
-            _require_host(loaded.lineage.source if loaded.lineage else None, thread_id)
+            above = loaded.lineage
+            source = above.source if above is not None and above.parent is parent else None
+            _require_host(source, thread_id)
             return loaded
         lineage = Lineage(parent, _SOURCE, apart=True)
 
         def link(stored: StoredThread) -> Lineage:
-            _require_host(stored.meta.get("source"), thread_id)
+            is_ours = stored.meta.get("parent_thread_id") == parent.thread_id
+            _require_host(stored.meta.get("source") if is_ours else None, thread_id)
             return lineage
 
         if wanted is not None:
@@ -112,7 +115,7 @@ class DelegateHandlers:
     async def _add(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(DelegateAddParams, params)
         turn = self._running(asked.thread_id, asked.turn_id)
-        tasks = _tasks(asked.tasks, turn.tasks_taken)
+        tasks = _tasks(asked.tasks, turn.tasks.taken)
         if not turn.delegate(tasks):
             raise NoActiveTurnError("add to")
         return {"tasks": _started(tasks)}
@@ -136,6 +139,8 @@ class DelegateHandlers:
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         if asked.delivery == "detached":
+            # The copy has the turns of the thread; a refusal must not leave one behind.
+            session.require_unused(turn_id)
             session = await self._copy(connection, session, asked.review_thread_id)
         elif asked.review_thread_id is not None:
             raise InvalidRequestError("reviewThreadId is for `detached` reviews only")
@@ -165,7 +170,8 @@ class DelegateHandlers:
             approval_policy=config.approval_policy,
         )
         if session.path is None and not session.ephemeral:
-            copy = await self._threads.start(options, thread_id=thread_id)
+            tools = session.dynamic_tools
+            copy = await self._threads.start(options, thread_id=thread_id, dynamic_tools=tools)
         else:
             copy = await self._threads.fork(session.thread_id, options, thread_id=thread_id)
         copy.config = config
@@ -211,7 +217,7 @@ def _started(tasks: Sequence[DelegateTask]) -> list[Json]:
 
 def _require_host(source: Any, thread_id: ThreadId) -> None:
     if source != _SOURCE:
-        raise InvalidRequestError(f"thread {thread_id} is no thread of delegations")
+        raise InvalidRequestError(f"thread {thread_id} is no thread of this one's delegations")
 
 
 def _target(asked: ReviewStartParams) -> Json:

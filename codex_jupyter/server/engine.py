@@ -41,6 +41,7 @@ from codex_jupyter.server.search_handlers import SearchHandlers
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.terminal_handlers import TerminalHandlers
 from codex_jupyter.server.thread_handlers import ThreadHandlers
+from codex_jupyter.server.thread_sources import ThreadSources
 from codex_jupyter.server.watches import TurnWatches
 from codex_jupyter.settings import Settings
 from codex_jupyter.tools.child_env import child_environment
@@ -79,15 +80,19 @@ class Engine:
         moves = ThreadMoves(self.threads, store, self._publish)
         reader = ThreadReader(self.threads, store)
         pages = PageHandlers(reader, self.subscriptions, self.watches)
-        whole = ThreadHandlers(self.threads, moves, self.subscriptions)
+        sources = ThreadSources(self.threads, store)
+        whole = ThreadHandlers(self.threads, moves, self.subscriptions, sources)
         history = HistoryHandlers(reader)
         self._file_watches = FileWatches()
-        self._file_searches = FileSearches(child_environment(settings.child_env, "search"))
+        self._file_searches = FileSearches(
+            child_environment(settings.child_env, "search"), self.subscriptions.tell_peers
+        )
         self.handlers = Handlers(
             self.threads,
             reader,
             self.subscriptions,
             self.kernels,
+            sources,
             pages,
             whole,
             history,
@@ -134,7 +139,7 @@ class Engine:
         )
         self.subscriptions.add(connection)
         for warning in self.threads.settings.warnings:
-            peer.notify("configWarning", {"summary": warning})
+            connection.tell("configWarning", {"summary": warning})
         return connection
 
     def disconnect(self, connection: Connection) -> None:

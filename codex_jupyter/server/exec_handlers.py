@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import CodexError, InvalidRequestError
+from codex_jupyter.errors import CodexError, InvalidRequestError, OutOfRangeError
 from codex_jupyter.protocol.exec_requests import (
     CommandExecParams,
     CommandExecResizeParams,
@@ -59,7 +59,7 @@ class ExecHandlers:
         # A command that nobody can name has a key of its own, which no id can be.
         key = f"\0{id(asked)}" if asked.process_id is None else asked.process_id
         if key in running:
-            raise InvalidRequestError(f'process id "{key[:100]}" is already in use')
+            raise InvalidRequestError(f'duplicate active command/exec process id: "{key[:100]}"')
         if len(running) >= MAX_COMMANDS:
             raise InvalidRequestError(
                 f"{MAX_COMMANDS} commands of this connection run; wait for one or terminate one"
@@ -72,10 +72,9 @@ class ExecHandlers:
                 "deltaBase64": base64.b64encode(piece).decode("ascii"),
                 "capReached": capped,
             }
-            if "command/exec/outputDelta" not in connection.opted_out:
-                connection.peer.notify("command/exec/outputDelta", delta)
+            connection.tell("command/exec/outputDelta", delta)
 
-        run = ExecRun(command, tell)
+        run = ExecRun(command, tell, connection.peer.room)
         running[key] = run, asked
         try:
             result = await run.run()
@@ -83,18 +82,19 @@ class ExecHandlers:
             del running[key]
             if not running:
                 self._running.pop(connection, None)
-        return {"exitCode": result.exit_code, "stdout": result.stdout, "stderr": result.stderr}
+        answer = {"exitCode": result.exit_code, "stdout": result.stdout, "stderr": result.stderr}
+        return answer | {f"{stream}CapReached": True for stream in result.capped}
 
     async def _write(self, connection: Connection, params: Any) -> Json:
         asked = read_params(CommandExecWriteParams, params)
+        if asked.delta_base64 is None and not asked.close_stdin:
+            raise OutOfRangeError("command/exec/write requires deltaBase64 or closeStdin")
+        data = decoded(asked.delta_base64 or "", "invalid deltaBase64", OutOfRangeError)
         run, started_as = self._find(connection, asked.process_id)
         if not (started_as.stream_stdin or started_as.tty):
             raise InvalidRequestError(
                 f'process "{asked.process_id[:100]}" was started without `streamStdin`'
             )
-        if asked.delta_base64 is None and not asked.close_stdin:
-            raise InvalidRequestError("give `deltaBase64`, `closeStdin` or both")
-        data = decoded(asked.delta_base64 or "", "deltaBase64")
         await run.write(data, close=asked.close_stdin)
         return {}
 
@@ -114,9 +114,7 @@ class ExecHandlers:
     def _find(self, connection: Connection, process_id: str) -> tuple[ExecRun, CommandExecParams]:
         found = self._running.get(connection, {}).get(process_id)
         if found is None:
-            raise InvalidRequestError(
-                f'no command with process id "{process_id[:100]}" runs on this connection'
-            )
+            raise InvalidRequestError(f'no active command/exec for process id "{process_id[:100]}"')
         return found
 
     def _command(self, asked: CommandExecParams) -> ExecCommand:
@@ -127,7 +125,6 @@ class ExecHandlers:
             else:
                 env[name] = value
         cwd = Path(asked.cwd or ".").absolute()
-        cap = KEEP_BYTES if asked.output_bytes_cap is None else asked.output_bytes_cap
         timeout = DEFAULT_TIMEOUT if asked.timeout_ms is None else asked.timeout_ms / 1000
         if asked.tty:
             # The program is started by one of ours there, whose failure would look like its own.
@@ -141,7 +138,7 @@ class ExecHandlers:
             cwd=cwd,
             env=env,
             timeout=None if asked.disable_timeout else timeout,
-            cap=MAX_OUTPUT_BYTES if asked.disable_output_cap else min(cap, MAX_OUTPUT_BYTES),
+            cap=_cap(asked),
             stdin=asked.stream_stdin,
             stream=asked.stream_stdout_stderr or asked.tty,
             size=(_size(asked.size) if asked.size else TERMINAL_SIZE) if asked.tty else None,
@@ -154,17 +151,10 @@ def _check(asked: CommandExecParams) -> None:
         raise InvalidRequestError("command must not be empty")
     streams = asked.tty or asked.stream_stdin or asked.stream_stdout_stderr
     policy = asked.sandbox_policy
-    wrong = {
+    refusals = {
         "processId must not be empty": asked.process_id == "",
-        "`tty`, `streamStdin` and `streamStdoutStderr` need a `processId`": streams
+        "command/exec tty or streaming requires a client-supplied processId": streams
         and asked.process_id is None,
-        "`size` needs `tty`": asked.size is not None and not asked.tty,
-        "give `timeoutMs` or `disableTimeout`, not both": asked.disable_timeout
-        and asked.timeout_ms is not None,
-        "give `outputBytesCap` or `disableOutputCap`, not both": asked.disable_output_cap
-        and asked.output_bytes_cap is not None,
-        "timeoutMs must not be negative": (asked.timeout_ms or 0) < 0,
-        "outputBytesCap must not be negative": (asked.output_bytes_cap or 0) < 0,
         "there are no permission profiles; leave `permissionProfile` out": (
             asked.permission_profile is not None
         ),
@@ -172,12 +162,36 @@ def _check(asked: CommandExecParams) -> None:
             policy is not None and policy.type not in _UNSANDBOXED
         ),
     }
-    for problem, applies in wrong.items():
-        if applies:
-            raise InvalidRequestError(problem)
+    misfits = {
+        "command/exec size requires tty: true": asked.size is not None and not asked.tty,
+        "command/exec cannot set both timeoutMs and disableTimeout": asked.disable_timeout
+        and asked.timeout_ms is not None,
+        "command/exec cannot set both outputBytesCap and disableOutputCap": asked.disable_output_cap
+        and asked.output_bytes_cap is not None,
+        f"command/exec timeoutMs must be non-negative, got {asked.timeout_ms}": (
+            asked.timeout_ms or 0
+        )
+        < 0,
+        "outputBytesCap must not be negative": (asked.output_bytes_cap or 0) < 0,
+    }
+    for kind, problems in ((InvalidRequestError, refusals), (OutOfRangeError, misfits)):
+        for problem, applies in problems.items():
+            if applies:
+                raise kind(problem)
+
+
+def _cap(asked: CommandExecParams) -> int | None:
+    """Return how many bytes of a stream are wanted; ``None`` for all, and for more than can be."""
+    if asked.disable_output_cap:
+        return None
+    cap = KEEP_BYTES if asked.output_bytes_cap is None else asked.output_bytes_cap
+    is_streamed = asked.stream_stdout_stderr or asked.tty
+    return cap if is_streamed or cap <= MAX_OUTPUT_BYTES else None
 
 
 def _size(size: TerminalSize) -> Size:
     if not (0 < size.rows <= _LARGEST_SIDE and 0 < size.cols <= _LARGEST_SIDE):
-        raise InvalidRequestError(f"rows and cols must be 1 to {_LARGEST_SIDE}")
+        raise OutOfRangeError(
+            f"command/exec size rows and cols must be greater than 0, at most {_LARGEST_SIDE}"
+        )
     return size.rows, size.cols

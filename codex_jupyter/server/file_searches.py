@@ -1,7 +1,7 @@
 """Searches for files: single ones, and those that go on while somebody types."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,12 +10,15 @@ import anyio.abc
 import anyio.to_thread
 
 from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.server.rights import OWNER, Rights
 from codex_jupyter.server.subscriptions import Connection
 from codex_jupyter.tools.file_search import Candidate, Found, best_matches, candidates_below
 
 __all__ = ["FileSearches"]
 
 Json = dict[str, Any]
+
+Tell = Callable[[Connection, str, Json], None]
 
 MAX_SESSIONS: Final = 16
 """Of one connection."""
@@ -24,14 +27,19 @@ MAX_SESSIONS: Final = 16
 class FileSearches:
     """The searches of all connections; sessions run in tasks of `run`.
 
+    Owners share their sessions, as all connections of the original do: one may go on with what
+    another has begun. A session ends with the connection that began it.
+
     Args:
         env: For git, which lists files.
+        tell: Tells what a session of a connection finds to whoever hears it.
     """
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str], tell: Tell) -> None:
         self._env = env
+        self._tell = tell
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._sessions: dict[Connection, dict[str, _Session]] = {}
+        self._sessions: dict[Connection | Rights, dict[str, _Session]] = {}
         self._single: dict[tuple[Connection, str], anyio.CancelScope] = {}
 
     async def run(self) -> None:
@@ -64,17 +72,19 @@ class FileSearches:
         Raises:
             InvalidRequestError: The connection has too many.
         """
-        own = self._sessions.get(connection, {})
+        sharer = _sharer(connection)
+        shared = self._sessions.get(sharer, {})
+        own = [name for name, session in shared.items() if session.connection is connection]
         if session_id not in own and len(own) >= MAX_SESSIONS:
             raise InvalidRequestError(
                 f"a connection may have {MAX_SESSIONS} search sessions; stop one first"
             )
         if self._tasks is None or connection.peer.closed:
             return
-        if (older := own.get(session_id)) is not None:
+        if (older := shared.get(session_id)) is not None:
             older.end()
-        session = _Session(connection, session_id, roots, self._env)
-        self._sessions[connection] = {**own, session_id: session}
+        session = _Session(connection, session_id, roots, self._env, self._tell)
+        self._sessions[sharer] = {**shared, session_id: session}
         self._tasks.start_soon(session.run)
 
     def update(self, connection: Connection, session_id: str, query: str) -> None:
@@ -83,23 +93,29 @@ class FileSearches:
         Raises:
             InvalidRequestError: There is no such session.
         """
-        session = self._sessions.get(connection, {}).get(session_id)
+        session = self._sessions.get(_sharer(connection), {}).get(session_id)
         if session is None:
             raise InvalidRequestError(f"fuzzy file search session not found: {session_id[:100]}")
         session.ask(query)
 
     def stop(self, connection: Connection, session_id: str) -> None:
         """End a session; an unknown one has ended."""
-        own = self._sessions.get(connection, {})
-        if (session := own.pop(session_id, None)) is not None:
+        sharer = _sharer(connection)
+        shared = self._sessions.get(sharer, {})
+        if (session := shared.pop(session_id, None)) is not None:
             session.end()
-        if not own:
-            self._sessions.pop(connection, None)
+        if not shared:
+            self._sessions.pop(sharer, None)
 
     def forget(self, connection: Connection) -> None:
-        """End all sessions of a connection."""
-        for session in self._sessions.pop(connection, {}).values():
-            session.end()
+        """End all sessions that a connection has begun."""
+        shared = self._sessions.get(_sharer(connection), {})
+        for name in [n for n, session in shared.items() if session.connection is connection]:
+            self.stop(connection, name)
+
+
+def _sharer(connection: Connection) -> Connection | Rights:
+    return OWNER if connection.rights == OWNER else connection
 
 
 class _Session:
@@ -111,8 +127,10 @@ class _Session:
         session_id: str,
         roots: Sequence[Path],
         env: Mapping[str, str],
+        tell: Tell,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
+        self._notify = tell
         self._id = session_id
         self._roots = roots
         self._env = env
@@ -149,8 +167,7 @@ class _Session:
             ("fuzzyFileSearch/sessionUpdated", updated),
             ("fuzzyFileSearch/sessionCompleted", {"sessionId": self._id}),
         ):
-            if method not in self._connection.opted_out:
-                self._connection.peer.notify(method, params)
+            self._notify(self.connection, method, params)
 
 
 async def _candidates(roots: Sequence[Path], env: Mapping[str, str]) -> list[Candidate]:

@@ -21,8 +21,6 @@ PAUSE: Final = 0.5
 """Seconds between two looks. No library that is told by the system is worth its cost for a few
 paths, and network drives would tell it nothing."""
 
-_CHANGED: Final = "fs/changed"
-
 
 @dataclass(eq=False, slots=True)
 class _Watch:
@@ -41,14 +39,16 @@ class FileWatches:
         self._some = anyio.Event()
 
     async def add(self, connection: Connection, watch_id: str, path: Path) -> None:
-        """Watch a path from now on, in place of what had the same name.
+        """Watch a path from now on.
 
         Raises:
-            InvalidRequestError: The connection watches too much.
+            InvalidRequestError: The connection has such a watch, or watches too much.
         """
         seen = await anyio.to_thread.run_sync(look_at, path)
         own = self._watches.get(connection, {})
-        if watch_id not in own and len(own) >= MAX_WATCHES:
+        if watch_id in own:
+            raise InvalidRequestError(f"watchId already exists: {watch_id}")
+        if len(own) >= MAX_WATCHES:
             raise InvalidRequestError(f"a connection may watch {MAX_WATCHES} paths; end one first")
         if connection.peer.closed:
             return
@@ -84,9 +84,9 @@ class FileWatches:
     def _compare(self, watch: _Watch, look: Look) -> None:
         changed = changed_between(watch.seen, look)
         watch.seen = look
-        if changed and _CHANGED not in watch.connection.opted_out:
+        if changed:
             params = {"watchId": watch.watch_id, "changedPaths": changed}
-            watch.connection.peer.notify(_CHANGED, params)
+            watch.connection.tell("fs/changed", params)
 
 
 def _look_at_all(paths: set[Path]) -> Mapping[Path, Look]:

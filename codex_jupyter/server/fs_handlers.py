@@ -63,7 +63,7 @@ class FsHandlers:
     async def _write_file(self, connection: Connection, params: Any) -> Json:
         asked, roots = read_params(FsWriteFileParams, params), self._roots()
         require_owner(connection.rights, "write files")
-        data = decoded(asked.data_base64, "dataBase64")
+        data = decoded(asked.data_base64, "fs/writeFile requires valid base64 dataBase64")
         await _in_thread(lambda: files.write_file(files.locate(roots, asked.path), data))
         return {}
 

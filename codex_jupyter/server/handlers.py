@@ -3,13 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from codex_jupyter.core.config import ThreadOptions
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import Spoken
-from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.errors import (
+    InvalidRequestError,
+    NoActiveTurnError,
+    ThreadNotFoundError,
+)
 from codex_jupyter.ids import parse_thread_id
-from codex_jupyter.protocol.ops import Submission, TurnOverrides, UserTurn
+from codex_jupyter.protocol.ops import Submission, UserTurn
 from codex_jupyter.protocol.requests import (
     ThreadListParams,
     ThreadReadParams,
@@ -21,11 +24,20 @@ from codex_jupyter.protocol.requests import (
 )
 from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.opened import opened_shape
-from codex_jupyter.server.params import check_gate, check_input, read_params, unknown_method
+from codex_jupyter.server.params import (
+    check_gate,
+    check_input,
+    read_params,
+    tool_message_of,
+    unknown_method,
+)
+from codex_jupyter.server.rights import check_config
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.thread_sources import ThreadSources
 
 __all__ = ["Handlers"]
 
@@ -48,12 +60,14 @@ class Handlers:
         reader: ThreadReader,
         subscriptions: Subscriptions,
         kernels: KernelTurns,
+        sources: ThreadSources,
         *others: MethodTable,
     ) -> None:
         self._threads = threads
         self._reader = reader
         self._subscriptions = subscriptions
         self._kernels = kernels
+        self._sources = sources
         self._methods: dict[str, Callable[[Connection, Any], Awaitable[Any]]] = {
             "thread/start": self._thread_start,
             "thread/resume": self._thread_resume,
@@ -81,9 +95,10 @@ class Handlers:
 
     async def _thread_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadStartParams, params)
+        check_config(connection.rights, asked.config)
         thread_id = None if asked.thread_id is None else parse_thread_id(asked.thread_id)
         session = await self._threads.start(
-            _options(asked),
+            options_of(asked),
             thread_id=thread_id,
             dynamic_tools=asked.dynamic_tools or (),
             ephemeral=bool(asked.ephemeral),
@@ -95,9 +110,12 @@ class Handlers:
 
     async def _thread_resume(self, connection: Connection, params: Any) -> Any:
         asked = read_params(ThreadResumeParams, params)
-        session, _joined = await self._threads.resume(
-            parse_thread_id(asked.thread_id), _options(asked)
-        )
+        check_config(connection.rights, asked.config)
+        if asked.history is not None:
+            session = await self._sources.begin(asked.thread_id, asked.history, options_of(asked))
+        else:
+            thread_id = await self._sources.named(asked.thread_id, asked.path)
+            session, _joined = await self._threads.resume(thread_id, options_of(asked))
         # From here to the end there is no await: what is in the snapshot is not sent again, and
         # what comes after it is not missed.
         log, after = session.state.log, asked.after
@@ -142,13 +160,15 @@ class Handlers:
     async def _turn_start(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(TurnStartParams, params)
         check_input(asked.input)
+        delivered = tool_message_of(asked)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         turn_id, is_chosen = chosen_turn_id(asked.turn_id)
         op = UserTurn(
             tuple(asked.input),
-            _overrides(asked),
+            overrides_of(asked),
             output_schema=asked.output_schema,
             client_message_id=asked.client_user_message_id,
+            delivered=delivered,
         )
         accepted = await submit_for(
             connection.rights.kernel_id, self._kernels, session, Submission(turn_id, op, is_chosen)
@@ -169,36 +189,15 @@ class Handlers:
 
     async def _turn_interrupt(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnInterruptParams, params)
-        self._threads.get(parse_thread_id(asked.thread_id)).interrupt(asked.turn_id)
+        thread_id = parse_thread_id(asked.thread_id)
+        try:
+            self._threads.get(thread_id).interrupt(asked.turn_id)
+        except (ThreadNotFoundError, NoActiveTurnError):
+            # A delegate that waits for its place has ids, but no turn yet.
+            if not self._threads.stop_task(thread_id, asked.turn_id):
+                raise
         return {}
 
 
 def _id(text: str | None) -> str | None:
     return None if text is None else parse_thread_id(text)
-
-
-def _options(asked: ThreadStartParams | ThreadResumeParams) -> ThreadOptions:
-    return ThreadOptions(
-        model=asked.model,
-        model_provider=asked.model_provider,
-        cwd=asked.cwd,
-        approval_policy=asked.approval_policy,
-        approvals_reviewer=asked.approvals_reviewer,
-        sandbox=asked.sandbox,
-        config=asked.config,
-        base_instructions=asked.base_instructions,
-        developer_instructions=asked.developer_instructions,
-    )
-
-
-def _overrides(asked: TurnStartParams) -> TurnOverrides:
-    sandbox = asked.sandbox_policy
-    return TurnOverrides(
-        cwd=asked.cwd,
-        approval_policy=asked.approval_policy,
-        approvals_reviewer=asked.approvals_reviewer,
-        sandbox=sandbox.wire() if sandbox is not None else None,
-        model=asked.model,
-        effort=asked.effort,
-        summary=asked.summary,
-    )

@@ -1,6 +1,6 @@
 """The methods that page through what a thread holds."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from codex_jupyter.core.thread_reader import ThreadReader
@@ -11,6 +11,7 @@ from codex_jupyter.protocol.history_requests import (
     ThreadSearchParams,
     TurnsListParams,
 )
+from codex_jupyter.server.paging import fitting, inclusive, page_limit, read_cursor
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
@@ -19,8 +20,6 @@ __all__ = ["HistoryHandlers"]
 Json = dict[str, Any]
 Method = Callable[[Connection, Any], Awaitable[Any]]
 
-_MAX_PAGE: Final = 100
-_USUAL_PAGE: Final = 25
 _MAX_TERM: Final = 500
 
 
@@ -58,7 +57,7 @@ class HistoryHandlers:
             {
                 "turnId": place.turn_id,
                 "itemId": place.item_id,
-                "turnCursor": place.turn_id,
+                "turnCursor": inclusive(place.turn_id),
                 "snippet": place.snippet,
                 "snippetMatchRange": _match(place.snippet, term),
             }
@@ -75,20 +74,28 @@ class HistoryHandlers:
             places = [place for place in places if same_turn_id(asked.turn_id, ids[place])]
         if asked.sort_direction != "asc":
             places.reverse()
-        begin = 0
-        if asked.cursor is not None:
-            found = [place for place in places if ids[place] == asked.cursor]
-            if not found:
-                raise InvalidRequestError(f"invalid cursor: {asked.cursor[:100]}")
-            begin = places.index(found[0]) + 1
-        limit = min(max(asked.limit or _USUAL_PAGE, 1), _MAX_PAGE)
-        page = transcript.turns(places[begin : begin + limit])
+        begin = 0 if asked.cursor is None else _begin(asked.cursor, places, ids)
         view = asked.items_view or "summary"
+        turns = (_seen(transcript.turns([place])[0], view) for place in places[begin:])
+        page = fitting(turns, page_limit(asked.limit))
         return {
-            "data": [_seen(turn, view) for turn in page],
-            "nextCursor": page[-1]["id"] if begin + limit < len(places) else None,
-            "backwardsCursor": page[0]["id"] if page else None,
+            "data": page,
+            "nextCursor": page[-1]["id"] if begin + len(page) < len(places) else None,
+            "backwardsCursor": inclusive(page[0]["id"]) if page else None,
         }
+
+
+def _begin(cursor: str, places: Sequence[int], ids: Sequence[str]) -> int:
+    """Return at which of the places the page of a cursor begins.
+
+    Raises:
+        InvalidRequestError: It names none of them.
+    """
+    turn_id, with_it = read_cursor(cursor)
+    for number, place in enumerate(places):
+        if ids[place] == turn_id:
+            return number if with_it else number + 1
+    raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
 
 
 def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, int, int]:
@@ -98,7 +105,7 @@ def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, 
         raise InvalidRequestError(f"searchTerm must have 1 to {_MAX_TERM} characters")
     if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):  # noqa: PLR2004
         raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
-    return term, int(cursor or 0), min(max(limit or _USUAL_PAGE, 1), _MAX_PAGE)
+    return term, int(cursor or 0), page_limit(limit)
 
 
 def _match(snippet: str, term: str) -> dict[str, int]:

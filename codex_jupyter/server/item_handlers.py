@@ -1,13 +1,12 @@
 """The methods that page through the items of a thread."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.errors import InvalidRequestError
-from codex_jupyter.flow.channels import rough_size
 from codex_jupyter.ids import parse_thread_id, same_turn_id
 from codex_jupyter.protocol.item_requests import (
     ItemsAnchor,
@@ -15,6 +14,7 @@ from codex_jupyter.protocol.item_requests import (
     ItemsReadParams,
     OutputDeferral,
 )
+from codex_jupyter.server.paging import fitting, inclusive, page_limit, read_cursor
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
@@ -25,11 +25,9 @@ Method = Callable[[Connection, Any], Awaitable[Any]]
 Placed = tuple[str, Json]
 """The turn's id, and the item."""
 
-MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-"""Roughly, of one page; the first item is on it whatever its size."""
+MAX_READ: Final = 100
+"""Items that are read at once."""
 
-_MAX_PAGE: Final = 100
-_USUAL_PAGE: Final = 25
 _SEPARATOR: Final = "/"
 
 
@@ -51,20 +49,21 @@ class ItemHandlers:
         if backwards:
             places = places[::-1]
         found = _from_cursor(transcript, places, asked.cursor, backwards=backwards)
-        limit = min(max(asked.limit or _USUAL_PAGE, 1), _MAX_PAGE)
+        limit = page_limit(asked.limit)
         # One more than the page has: whether there is a next one.
-        page = list(islice(found, limit + 1))
-        shown = _fitting(page[:limit])
-        data = [_entry(turn_id, item, asked.defer_output) for turn_id, item in shown]
-        more = len(page) > len(shown)
+        ahead = list(islice(found, limit + 1))
+        entries = (_entry(turn_id, item, asked.defer_output) for turn_id, item in ahead)
+        data = fitting(entries, limit)
         return {
             "data": data,
-            "nextCursor": _cursor(shown[-1]) if more else None,
-            "backwardsCursor": _cursor(shown[0]) if shown else None,
+            "nextCursor": _cursor(data[-1]) if len(ahead) > len(data) else None,
+            "backwardsCursor": inclusive(_cursor(data[0])) if data else None,
         }
 
     async def _read(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ItemsReadParams, params)
+        if not 0 < len(asked.item_ids) <= MAX_READ:
+            raise InvalidRequestError(f"itemIds must contain 1 to {MAX_READ} IDs")
         transcript = await self._reader.transcript(parse_thread_id(asked.thread_id))
         places = _places(transcript, asked.turn_id)
         items = {
@@ -104,7 +103,7 @@ def _from_cursor(
     *,
     backwards: bool,
 ) -> Iterator[Placed]:
-    """Return what follows the item that a cursor names.
+    """Return what follows the item that a cursor names, which comes first if the cursor says so.
 
     Raises:
         InvalidRequestError: No such item is among them.
@@ -112,9 +111,10 @@ def _from_cursor(
     if cursor is None:
         return _items(transcript, places, backwards=backwards)
     if isinstance(cursor, ItemsAnchor):
-        turn_id, item_id = None, cursor.item_id
+        turn_id, item_id, with_it = None, cursor.item_id, False
     else:
-        turn_id, _, item_id = cursor.partition(_SEPARATOR)
+        named, with_it = read_cursor(cursor)
+        turn_id, _, item_id = named.partition(_SEPARATOR)
         ids = transcript.turn_ids
         places = [*places]
         while places and ids[places[0]] != turn_id:
@@ -122,26 +122,15 @@ def _from_cursor(
     rest = _items(transcript, places, backwards=backwards)
     for turn, item in rest:
         if item["id"] == item_id:
-            return rest
+            return chain([(turn, item)], rest) if with_it else rest
         if turn_id not in (None, turn):
             break
     shown = item_id if isinstance(cursor, ItemsAnchor) else cursor
     raise InvalidRequestError(f"invalid cursor: {shown[:100]}")
 
 
-def _fitting(page: Sequence[Placed]) -> Sequence[Placed]:
-    """Return as much of the beginning as fits into a message, and at least one."""
-    size = 0
-    for count, (_, item) in enumerate(page):
-        size += rough_size(item)
-        if size > MAX_PAGE_BYTES and count:
-            return page[:count]
-    return page
-
-
-def _cursor(placed: Placed) -> str:
-    turn_id, item = placed
-    return f"{turn_id}{_SEPARATOR}{item['id']}"
+def _cursor(entry: Json) -> str:
+    return f"{entry['turnId']}{_SEPARATOR}{entry['item']['id']}"
 
 
 def _entry(turn_id: str, item: Json, deferral: OutputDeferral | None) -> Json:

@@ -6,7 +6,8 @@ from typing import Any, Final
 from codex_jupyter.core.models import known_window
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.protocol.model_requests import ModelListParams
-from codex_jupyter.server.params import page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
 __all__ = ["ModelHandlers"]
@@ -29,8 +30,8 @@ class ModelHandlers:
         self.methods: dict[str, Method] = {"model/list": self._list}
 
     async def _list(self, _connection: Connection, params: Any) -> Json:
-        asked = read_params(ModelListParams, params or {})
-        names, default, reasoning = await self._threads.clients.models()
+        asked = read_params(ModelListParams, params)
+        names, default, reasoning = await self._threads.clients.models(asked.model_provider)
         page, following = page_of(names, asked.cursor, asked.limit, "models")
         return {
             "data": [_model(name, name == default, reasoning=reasoning) for name in page],

@@ -7,6 +7,7 @@ from typing import Any, Final
 import anyio
 
 from codex_jupyter.errors import InvalidRequestError
+from codex_jupyter.flow.bell import Bell
 from codex_jupyter.protocol.notebook_requests import (
     NotebookIdentifyParams,
     NotebookIdentityParams,
@@ -41,7 +42,7 @@ class NotebookHandlers:
     def __init__(self, subscriptions: Subscriptions) -> None:
         self._subscriptions = subscriptions
         self._notebooks: dict[str, _Notebook] = {}
-        self._news = anyio.Event()
+        self._news = Bell()
         self.methods: dict[str, Method] = {
             "notebook/identify": self._identify,
             "notebook/identity": self._identity,
@@ -61,8 +62,7 @@ class NotebookHandlers:
         self._notebooks[asked.kernel_id] = found
         if len(self._notebooks) > _MAX_KERNELS:
             del self._notebooks[next(iter(self._notebooks))]
-        self._news.set()
-        self._news = anyio.Event()
+        self._news.ring()
         return {"notebookId": found.notebook_id}
 
     async def _identity(self, connection: Connection, params: Any) -> Json:

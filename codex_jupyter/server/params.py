@@ -2,8 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,12 +14,18 @@ from codex_jupyter.errors import (
     MalformedParamsError,
     NotOfferedError,
 )
-from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.protocol._wire import Count, WireModel
 from codex_jupyter.protocol.experimental import gated
 from codex_jupyter.protocol.items import UserInput, input_chars
+from codex_jupyter.protocol.ops import ToolMessage
 from codex_jupyter.protocol.out_of_scope import OUT_OF_SCOPE
-from codex_jupyter.protocol.requests import CLIENT_REQUESTS
-from codex_jupyter.server.wording import invalid_type, missing_field, unknown_variant
+from codex_jupyter.protocol.requests import CLIENT_REQUESTS, TurnStartParams
+from codex_jupyter.server.wording import (
+    invalid_type,
+    invalid_value,
+    missing_field,
+    unknown_variant,
+)
 
 __all__ = [
     "MAX_INPUT_CHARS",
@@ -27,16 +33,25 @@ __all__ = [
     "check_input",
     "check_request",
     "decoded",
-    "page_of",
     "read_params",
+    "tool_message_of",
     "unknown_method",
 ]
 
 Params = TypeVar("Params", bound=WireModel)
-Entry = TypeVar("Entry")
 
 MAX_INPUT_CHARS: Final = 1_048_576
 """Characters of text in one input (0.107 and 0.169 alike)."""
+
+_WITHOUT_PARAMS: Final = frozenset(
+    {
+        "account/logout",
+        "config/mcpServer/reload",
+        "configRequirements/read",
+        "serverRequest/list",
+    }
+)
+"""Methods that say all by their name. All others need the member, be it an empty object."""
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "a string",
@@ -49,13 +64,25 @@ _EXPECTED: Final[Mapping[str, str]] = {
 }
 """What the original says of a type, by pydantic's name for the mistake."""
 
+_BOUNDED: Final[Mapping[int, str]] = {
+    0: "u32",
+    2**32 - 1: "u32",
+    -(2**63): "i64",
+    2**63 - 1: "i64",
+}
+"""And of a number, by the bound that it is beyond."""
+
 
 def read_params(model: type[Params], params: Any) -> Params:
-    """Validate ``params`` as ``model``.
+    """Validate ``params`` as ``model``; only methods of `_WITHOUT_PARAMS` may leave them out.
 
     Raises:
         MalformedParamsError: Something is missing or does not fit; the text names the first.
     """
+    if getattr(model, "METHOD", None) in _WITHOUT_PARAMS:
+        if params is not None and not isinstance(params, dict):
+            raise MalformedParamsError(invalid_type(params, "unit"), "params")
+        params = {}
     if params is None:
         raise MalformedParamsError(missing_field("params"), "params")
     try:
@@ -77,8 +104,7 @@ def check_request(method: str, params: Any) -> None:
         if method in OUT_OF_SCOPE:
             return
         raise unknown_method(method)
-    if params is not None or shapes[0].model_fields:
-        read_params(shapes[0], params)
+    read_params(shapes[0], params)
 
 
 def check_gate(method: str, params: Any) -> None:
@@ -101,7 +127,7 @@ def unknown_method(method: str) -> InvalidRequestError:
     return InvalidRequestError(unknown_variant(method, tuple(CLIENT_REQUESTS)))
 
 
-def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: PLR0911 - one table
+def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901, PLR0911 - one table
     kind, value = problem["type"], problem["input"]
     match kind:
         case "missing":
@@ -120,11 +146,28 @@ def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: PLR0
         case "model_type" | "model_attributes_type":
             shape = problem.get("ctx", {}).get("class_name", model.__name__)
             return invalid_type(value, f"struct {shape}")
+        case "int_type" | "int_from_float" if _is_count(problem, model):
+            return invalid_type(value, "u32")
         case _ if (expected := _EXPECTED.get(kind)) is not None:
             return invalid_type(value, expected)
+        case "greater_than_equal" | "less_than_equal" if (
+            expected := _BOUNDED.get(_bound(problem))
+        ) is not None:
+            return invalid_value(value, expected)
         case _:
             member = ".".join(str(part) for part in problem["loc"])
             return f"Invalid request: `{member}`: {problem['msg'][:300]}"
+
+
+def _is_count(problem: ErrorDetails, model: type[WireModel]) -> bool:
+    names = {field.alias: field.annotation for field in model.model_fields.values()}
+    kind = names.get(str(problem["loc"][0])) if len(problem["loc"]) == 1 else None
+    return Count in get_args(kind)
+
+
+def _bound(problem: ErrorDetails) -> int:
+    bounds = problem.get("ctx", {})
+    return int(bounds.get("ge", bounds.get("le", -1)))
 
 
 def _of(shape: str, model: type[WireModel]) -> str:
@@ -151,37 +194,52 @@ def check_input(items: list[UserInput]) -> None:
         raise InputTooLargeError(chars, MAX_INPUT_CHARS)
 
 
-def page_of(
-    entries: Sequence[Entry], cursor: str | None, limit: int | None, kind: str
-) -> tuple[Sequence[Entry], str | None]:
-    """Return one page of a list and the cursor of the next, ``None`` on the last.
-
-    Args:
-        entries: The whole list.
-        cursor: Index of the first one, as a decimal number; default: the beginning.
-        limit: Entries on a page, at least 1; default: all.
-        kind: What is listed, for the error.
+def tool_message_of(asked: TurnStartParams) -> ToolMessage | None:
+    """Return what a tool delivers with a turn, if one does.
 
     Raises:
-        InvalidRequestError: The cursor is none, or past the end.
+        InvalidRequestError: It has no name, no known kind of content, or comes beside input.
+        InputTooLargeError: Its text is longer than the protocol allows.
     """
-    total = len(entries)
-    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
-    begin = 0 if cursor is None else int(cursor[:20])
-    if begin > total:
-        raise InvalidRequestError(f"cursor {begin} exceeds total {kind} {total}")
-    end = total if limit is None else begin + max(1, limit)
-    return entries[begin:end], str(end) if end < total else None
+    told = asked.tool_output
+    if told is None:
+        return None
+    if asked.input:
+        raise InvalidRequestError("`toolOutput` cannot be combined with nonempty `input`")
+    if not told.name.strip():
+        raise InvalidRequestError("`toolOutput.name` must not be empty")
+    parts = [told.output] if isinstance(told.output, str) else told.output
+    chars = 0
+    for place, part in enumerate(parts):
+        match part:
+            case str(text) | {"type": "input_text", "text": str(text)}:
+                chars += len(text)
+            case {"type": "input_image", "image_url": str()}:
+                pass
+            case _:
+                raise InvalidRequestError(
+                    f"`toolOutput.output[{place}]` must be an `input_text` with a `text`, or an "
+                    "`input_image` with an `image_url`"
+                )
+    if chars > MAX_INPUT_CHARS:
+        raise InputTooLargeError(chars, MAX_INPUT_CHARS)
+    return ToolMessage(told.name, told.namespace, told.output)
 
 
-def decoded(text: str, member: str) -> bytes:
+def decoded(
+    text: str, complaint: str, refusal: type[InvalidRequestError] = InvalidRequestError
+) -> bytes:
     """Return what a member holds in base64.
+
+    Args:
+        text: The member.
+        complaint: What the refusal begins with.
+        refusal: Its kind.
 
     Raises:
         InvalidRequestError: It is not base64.
     """
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequestError(f"`{member}` is not base64") from None
+    except (binascii.Error, ValueError) as error:
+        raise refusal(f"{complaint}: {str(error)[:200]}") from None

@@ -21,7 +21,8 @@ from codex_jupyter.protocol.queue_requests import (
     TurnSettingsParams,
 )
 from codex_jupyter.rpc import Reply
-from codex_jupyter.server.params import check_input, page_of, read_params
+from codex_jupyter.server.paging import page_of
+from codex_jupyter.server.params import check_input, read_params
 from codex_jupyter.server.queued_turns import Queued, QueuedTurns
 from codex_jupyter.server.submitting import begun_turn
 from codex_jupyter.server.subscriptions import Connection
@@ -97,8 +98,10 @@ class QueueHandlers:
     async def _metadata(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadMetadataParams, params)
         thread_id = parse_thread_id(asked.thread_id)
-        if asked.git_info is None or not asked.git_info.model_fields_set:
-            raise InvalidRequestError("there is nothing to update; give members of `gitInfo`")
+        if asked.git_info is None:
+            raise InvalidRequestError("thread metadata update must include at least one field")
+        if not asked.git_info.model_fields_set:
+            raise InvalidRequestError("gitInfo must include at least one field")
         stated = asked.git_info.model_fields_set
         changes = {
             name: value

@@ -10,7 +10,7 @@ import anyio
 
 from codex_jupyter.core.session import Accepted, Session
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.core.turn import EndedTurn
+from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import CodexError, InvalidRequestError
 from codex_jupyter.ids import new_turn_id
 from codex_jupyter.protocol.events import QueueChanged, Warned
@@ -87,7 +87,7 @@ class QueuedTurns:
         """
         entries = self._queue(session).entries
         if queued_id is None and not entries:
-            raise InvalidRequestError("no message waits in this thread")
+            raise InvalidRequestError("queue is empty")
         queued = entries[0] if queued_id is None else self._find(session, queued_id)
         accepted = await self._begin(session, queued, keep=True, may_join=True)
         if accepted is None:
@@ -124,7 +124,7 @@ class QueuedTurns:
         entries = self._queue(session).entries
         if sorted(queued_ids) != sorted(queued.id for queued in entries):
             raise InvalidRequestError(
-                "queuedSubmissionIds must name each message that waits, once; list them again"
+                "queue reorder must include every queued submission exactly once"
             )
         entries.sort(key=lambda queued: queued_ids.index(queued.id))
         session.state.emit(QueueChanged())

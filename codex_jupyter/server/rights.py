@@ -1,11 +1,20 @@
 """What a connection may do, by what it is. Light: the extension needs it before the engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from codex_jupyter.errors import InvalidRequestError
 
-__all__ = ["OWNER", "PAGE", "POLICY", "Rights", "kernel_rights", "require_owner"]
+__all__ = [
+    "OWNER",
+    "PAGE",
+    "POLICY",
+    "Rights",
+    "check_config",
+    "kernel_rights",
+    "require_owner",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,16 @@ def kernel_rights(kernel_id: str) -> Rights:
     agent could allow itself.
     """
     return Rights("kernel", may_answer=False, kernel_id=kernel_id)
+
+
+def check_config(rights: Rights, config: Mapping[str, Any] | None) -> None:
+    """Refuse MCP servers in a request's ``config``: they are programs that start unasked.
+
+    Raises:
+        InvalidRequestError: The connection may not order such a thing.
+    """
+    if any(key.partition(".")[0] == "mcp_servers" for key in config or ()):
+        require_owner(rights, "name MCP servers")
 
 
 def require_owner(rights: Rights, what: str) -> None:

@@ -12,6 +12,7 @@ from codex_jupyter.rpc import Peer
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.projection import BROADCAST, notification_of
 from codex_jupyter.server.rights import OWNER, Rights
+from codex_jupyter.view.requests import answer_for
 
 __all__ = ["Connection", "Subscriptions"]
 
@@ -35,6 +36,11 @@ class Connection:
     """Whether each notification of a thread carries its number."""
 
     threads: set[ThreadId] = field(default_factory=set[ThreadId])
+
+    def tell(self, method: str, params: Json) -> None:
+        """Tell it something, unless it has asked not to hear of that kind."""
+        if method not in self.opted_out:
+            self.peer.notify(method, params)
 
 
 @dataclass(slots=True)
@@ -137,8 +143,18 @@ class Subscriptions:
     def tell_all(self, method: str, params: Json) -> None:
         """Tell every connection something that belongs to no thread."""
         for connection in self._connections:
-            if method not in connection.opted_out:
-                connection.peer.notify(method, params)
+            connection.tell(method, params)
+
+    def tell_peers(self, connection: Connection, method: str, params: Json) -> None:
+        """Tell what a connection asked for: an owner's is heard by all owners, others' by it alone.
+
+        The original tells everybody. But what a person types in a page is not for a kernel, whose
+        token a command that the agent runs may have read.
+        """
+        shared = connection.rights == OWNER
+        hearers = [c for c in self._connections if c.rights == OWNER] if shared else [connection]
+        for hearer in hearers:
+            hearer.tell(method, params)
 
     def replay(self, connection: Connection, events: Iterable[Event]) -> None:
         """Send a connection what it missed."""
@@ -164,7 +180,8 @@ class Subscriptions:
         asked = self._asked.get(request_id)
         if asked is None or asked.method == _TOOL_CALL or asked.params.get("digest") != digest:
             return False
-        return self._settle(asked.thread_id, request_id, Answered(result))
+        answer = answer_for(asked.method, asked.params, result)
+        return self._settle(asked.thread_id, request_id, Answered(answer))
 
     def count(self, rights: Callable[[Rights], bool]) -> int:
         """Return how many connections have such rights."""
@@ -179,7 +196,7 @@ class Subscriptions:
         if shown is not None:
             for connection in self._connections:
                 if connection.rights.hears_all_requests:
-                    connection.peer.notify("serverRequest/opened", {"request": shown})
+                    connection.tell("serverRequest/opened", {"request": shown})
         for connection in list(self._subscribers.get(event.thread_id, ())):
             self._put(connection, msg.request_id, asked)
 

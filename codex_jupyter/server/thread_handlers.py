@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.thread_moves import ThreadMoves
 from codex_jupyter.core.threads import ThreadManager
-from codex_jupyter.errors import InvalidIdError, InvalidRequestError
+from codex_jupyter.errors import InvalidIdError, InvalidRequestError, OutOfRangeError
 from codex_jupyter.ids import ThreadId, new_turn_id, parse_thread_id, parse_turn_id
-from codex_jupyter.protocol.ops import Compact, Submission, TurnOverrides, UserShell
+from codex_jupyter.protocol.ops import Compact, Submission, UserShell
 from codex_jupyter.protocol.thread_requests import (
     ThreadArchiveParams,
     ThreadCompactParams,
@@ -27,11 +26,13 @@ from codex_jupyter.protocol.thread_requests import (
 )
 from codex_jupyter.rollout.cutting import Cut
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.opened import opened_shape
 from codex_jupyter.server.params import read_params
-from codex_jupyter.server.rights import require_owner
+from codex_jupyter.server.rights import check_config, require_owner
 from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
+from codex_jupyter.server.thread_sources import ThreadSources, check_items
 
 __all__ = ["ThreadHandlers"]
 
@@ -45,11 +46,16 @@ class ThreadHandlers:
     """Thin coroutines over the thread manager."""
 
     def __init__(
-        self, threads: ThreadManager, moves: ThreadMoves, subscriptions: Subscriptions
+        self,
+        threads: ThreadManager,
+        moves: ThreadMoves,
+        subscriptions: Subscriptions,
+        sources: ThreadSources,
     ) -> None:
         self._threads = threads
         self._moves = moves
         self._subscriptions = subscriptions
+        self._sources = sources
         self.methods: dict[str, Method] = {
             "thread/fork": self._fork,
             "thread/rollback": self._rollback,
@@ -69,23 +75,14 @@ class ThreadHandlers:
 
     async def _fork(self, connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadForkParams, params)
-        source_id = parse_thread_id(asked.thread_id)
+        check_config(connection.rights, asked.config)
+        source_id = await self._sources.named(asked.thread_id, asked.path)
         chosen = None if asked.new_thread_id is None else parse_thread_id(asked.new_thread_id)
         if asked.last_turn_id is not None and asked.before_turn_id is not None:
-            raise InvalidRequestError("give either `lastTurnId` or `beforeTurnId`, not both")
+            raise InvalidRequestError("`beforeTurnId` cannot be combined with `lastTurnId`")
         session = await self._threads.fork(
             source_id,
-            ThreadOptions(
-                model=asked.model,
-                model_provider=asked.model_provider,
-                cwd=asked.cwd,
-                approval_policy=asked.approval_policy,
-                approvals_reviewer=asked.approvals_reviewer,
-                sandbox=asked.sandbox,
-                config=asked.config,
-                base_instructions=asked.base_instructions,
-                developer_instructions=asked.developer_instructions,
-            ),
+            options_of(asked),
             cut=Cut(_stored_id(asked.last_turn_id), _stored_id(asked.before_turn_id)),
             thread_id=chosen,
             ephemeral=asked.ephemeral,
@@ -112,7 +109,7 @@ class ThreadHandlers:
         return {"thread": self._threads.shape(session, include_turns=True)}
 
     async def _loaded_list(self, _connection: Connection, params: Any) -> Json:
-        asked = read_params(ThreadLoadedListParams, params or {})
+        asked = read_params(ThreadLoadedListParams, params)
         ids = sorted(self._threads.loaded)
         if asked.cursor is not None:
             after = _cursor(asked.cursor)
@@ -120,27 +117,26 @@ class ThreadHandlers:
         limit = len(ids) if asked.limit is None else max(1, asked.limit)
         return {"data": ids[:limit], "nextCursor": ids[limit - 1] if len(ids) > limit else None}
 
-    async def _name(self, _connection: Connection, params: Any) -> Json:
+    async def _name(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadNameParams, params)
-        await self._moves.rename(parse_thread_id(asked.thread_id), asked.name)
-        return {}
+        tell = await self._moves.rename(parse_thread_id(asked.thread_id), asked.name)
+        return Reply({}, then=tell)
 
-    async def _archive(self, connection: Connection, params: Any) -> Json:
+    async def _archive(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "move threads")
         asked = read_params(ThreadArchiveParams, params)
-        await self._moves.archive(parse_thread_id(asked.thread_id))
-        return {}
+        return Reply({}, then=await self._moves.archive(parse_thread_id(asked.thread_id)))
 
-    async def _unarchive(self, connection: Connection, params: Any) -> Json:
+    async def _unarchive(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "move threads")
         asked = read_params(ThreadUnarchiveParams, params)
-        return {"thread": await self._moves.unarchive(parse_thread_id(asked.thread_id))}
+        thread, tell = await self._moves.unarchive(parse_thread_id(asked.thread_id))
+        return Reply({"thread": thread}, then=tell)
 
-    async def _delete(self, connection: Connection, params: Any) -> Json:
+    async def _delete(self, connection: Connection, params: Any) -> Reply:
         require_owner(connection.rights, "delete threads")
         asked = read_params(ThreadDeleteParams, params)
-        await self._moves.delete(parse_thread_id(asked.thread_id))
-        return {}
+        return Reply({}, then=await self._moves.delete(parse_thread_id(asked.thread_id)))
 
     async def _unsubscribe(self, connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadUnsubscribeParams, params)
@@ -148,6 +144,8 @@ class ThreadHandlers:
         if thread_id not in self._threads.loaded:
             return {"status": "notLoaded"}
         heard = self._subscriptions.unsubscribe(connection, thread_id)
+        if asked.unload and not self._subscriptions.is_heard(thread_id):
+            await self._threads.close(thread_id)
         return {"status": "unsubscribed" if heard else "notSubscribed"}
 
     async def _compact(self, _connection: Connection, params: Any) -> Reply:
@@ -161,9 +159,7 @@ class ThreadHandlers:
         asked = read_params(ThreadInjectParams, params)
         if not asked.items:
             raise InvalidRequestError("items must not be empty")
-        for place, item in enumerate(asked.items):
-            if not isinstance(item.get("type"), str):
-                raise InvalidRequestError(f"items[{place}]: `type` must name a kind of item")
+        check_items(asked.items, "items")
         await self._threads.get(parse_thread_id(asked.thread_id)).inject(asked.items)
         return {}
 
@@ -176,16 +172,7 @@ class ThreadHandlers:
     async def _settings(self, _connection: Connection, params: Any) -> Reply:
         asked = read_params(ThreadSettingsParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
-        overrides = TurnOverrides(
-            cwd=asked.cwd,
-            approval_policy=asked.approval_policy,
-            approvals_reviewer=asked.approvals_reviewer,
-            sandbox=asked.sandbox_policy.wire() if asked.sandbox_policy else None,
-            model=asked.model,
-            effort=asked.effort,
-            summary=asked.summary,
-        )
-        session.update_settings(overrides)
+        session.update_settings(overrides_of(asked))
         return Reply({}, then=session.tell_settings)
 
     async def _shell(self, connection: Connection, params: Any) -> Reply:
@@ -195,6 +182,10 @@ class ThreadHandlers:
         if not asked.command.strip():
             raise InvalidRequestError("command must not be empty")
         session = self._threads.get(parse_thread_id(asked.thread_id))
+        if (asked.timeout_ms or 0) < 0:
+            raise OutOfRangeError(
+                f"thread/shellCommand timeoutMs must be non-negative, got {asked.timeout_ms}"
+            )
         timeout = (asked.timeout_ms or 0) / 1000 or _MAX_SHELL_SECONDS
         op = UserShell(asked.command, min(max(timeout, 0.001), _MAX_SHELL_SECONDS))
         accepted = await session.submit(Submission(new_turn_id(), op, chosen_by_caller=False))

@@ -222,6 +222,7 @@ class TurnWatches:
         item = next((item for item in items if item["id"] == msg.params.get("itemId")), None)
         request: Any = pending_request(msg.method, msg.params, msg.request_id, item)
         request["threadId"] = key[0]
+        request["shownIn"] = [turn_id for _, turn_id in self._turns_above(key[0])]
         watched.open[msg.request_id] = request
         shown: PendingRequest = request
         self._add(key, watched, watched.state.ask(shown))
@@ -241,4 +242,4 @@ class TurnWatches:
         watched.seq += 1
         params = {"threadId": key[0], "turnId": key[1], "seq": watched.seq, "ops": ops}
         for connection in watched.watchers:
-            connection.peer.notify("turn/ops", params)
+            connection.tell("turn/ops", params)

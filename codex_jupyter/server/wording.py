@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-__all__ = ["invalid_type", "missing_field", "unknown_variant"]
+__all__ = ["invalid_type", "invalid_value", "missing_field", "unknown_variant"]
 
 _MAX_SHOWN: Final = 100
 """Characters of a refused value that come back to whoever sent it."""
@@ -21,6 +21,11 @@ def missing_field(name: str) -> str:
 def invalid_type(value: Any, expected: str) -> str:
     """Say that a member is of another type than the ``expected`` one, e.g. ``a string``."""
     return f"Invalid request: invalid type: {_shown(value)}, expected {expected}"
+
+
+def invalid_value(value: Any, expected: str) -> str:
+    """Say that a member is of the right kind, but not among the ``expected`` ones, e.g. ``u32``."""
+    return f"Invalid request: invalid value: {_shown(value)}, expected {expected}"
 
 
 def unknown_variant(value: str, known: Sequence[str]) -> str:

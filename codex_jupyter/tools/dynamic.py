@@ -19,6 +19,9 @@ from codex_jupyter.tools.visible import visible
 
 __all__ = ["DynamicTool", "check_dynamic_tools"]
 
+MAX_NAME_CHARS: Final = 128
+"""Of a tool's name: what the Responses API takes."""
+
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
 
 
@@ -48,6 +51,11 @@ def _problem_with(name: str, seen: set[str], builtin: Sequence[str]) -> str | No
         return f"dynamic tool name has leading/trailing whitespace: {name}"
     if not _NAME.fullmatch(name):
         return f"dynamic tool name must match ^[a-zA-Z0-9_-]+$ to match Responses API: {name[:100]}"
+    if len(name) > MAX_NAME_CHARS:
+        return (
+            f"dynamic tool name must be at most {MAX_NAME_CHARS} characters "
+            f"to match Responses API: {name[:100]}"
+        )
     if name == "mcp" or name.startswith("mcp__") or name in builtin:
         return f"dynamic tool name is reserved: {name}"
     if name in seen:

@@ -1,7 +1,7 @@
 """One command of a client's: fed, streamed, bounded, and ended with whoever asked for it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +19,8 @@ OnOutput = Callable[[Stream, bytes, bool], None]
 """Takes a stream's name, a piece of it, and whether the rest is left out."""
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
-"""Of each stream, whatever a client asks for: two of them, as text, fit into one message."""
+"""Of each stream in an answer, whatever a client asks for: two of them, as text, fit into one
+message. What is streamed has no such limit."""
 
 HANDOVER: Final = 0.5
 """Seconds that what a command left behind may still write once it has exited itself."""
@@ -29,6 +30,8 @@ _PIECE: Final = 32 * 1024
 
 _DRAIN_READS: Final = 32
 _SIGNAL_BASE: Final = 128
+_TIMED_OUT: Final = 124
+"""The exit code of who was not done in time, as `timeout` and the original have it."""
 """A command that signal N ended has the exit code 128 + N, as shells say it."""
 
 
@@ -44,8 +47,9 @@ class ExecCommand:
     timeout: float | None
     """Seconds; ``None`` for as long as it takes."""
 
-    cap: int
-    """Bytes of each stream that are kept or streamed; what is beyond is read and dropped."""
+    cap: int | None
+    """Bytes of each stream that are kept or streamed; what is beyond is read and dropped. ``None``
+    for all: more than `MAX_OUTPUT_BYTES` can only be streamed."""
 
     stdin: bool = False
     stream: bool = False
@@ -62,6 +66,8 @@ class ExecResult:
     exit_code: int
     stdout: str
     stderr: str
+    capped: frozenset[Stream]
+    """Of which streams the rest was left out."""
 
 
 class ExecRun:
@@ -70,11 +76,15 @@ class ExecRun:
     Args:
         command: What to run.
         on_output: Takes what is streamed; must not block or raise.
+        room: Waits until more can be streamed; the command waits then, too, once its pipe is full.
     """
 
-    def __init__(self, command: ExecCommand, on_output: OnOutput) -> None:
+    def __init__(
+        self, command: ExecCommand, on_output: OnOutput, room: Callable[[], Awaitable[None]]
+    ) -> None:
         self._command = command
         self._on_output = on_output
+        self._room = room
         self._group: ProcessGroup | None = None
         self._kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._taken: dict[Stream, int] = {"stdout": 0, "stderr": 0}
@@ -90,7 +100,8 @@ class ExecRun:
         On every path, cancellation included, all of its processes are ended before this returns.
 
         Raises:
-            CodexError: It could not be started, or its time was up.
+            CodexError: It could not be started, or it wrote more than one answer can carry although
+                all was asked for.
         """
         command, started = self._command, time.monotonic()
         try:
@@ -118,7 +129,7 @@ class ExecRun:
                         self._exit_code = await group.wait_exit()
             self._drain(group)
         if timed_out:
-            raise CodexError("exec failed: sandbox error: command timed out")
+            self._exit_code = _TIMED_OUT
         return self._result()
 
     async def write(self, data: bytes, *, close: bool) -> None:
@@ -179,6 +190,8 @@ class ExecRun:
     async def _read(self, group: ProcessGroup, stream: Stream) -> None:
         errors = stream == "stderr"
         while True:
+            if self._command.stream:
+                await self._room()
             await group.wait_readable(errors=errors)
             piece = group.read_nowait(errors=errors)
             if piece == b"":
@@ -196,7 +209,10 @@ class ExecRun:
     def _feed(self, stream: Stream, piece: bytes) -> None:
         if not piece or stream in self._capped:
             return
-        room = self._command.cap - self._taken[stream]
+        cap = self._command.cap
+        if cap is None and not self._command.stream:
+            cap = MAX_OUTPUT_BYTES
+        room = len(piece) if cap is None else cap - self._taken[stream]
         if len(piece) > room:
             piece = piece[:room]
             self._capped.add(stream)
@@ -221,8 +237,16 @@ class ExecRun:
         code = self._exit_code
         if code is None:
             raise CodexError("exec failed: the command could not be ended")
-        texts = [kept.decode("utf-8", "replace") for kept in self._kept.values()]
-        return ExecResult(code if code >= 0 else _SIGNAL_BASE - code, *texts)
+        if self._command.cap is None and self._capped:
+            raise CodexError(
+                f"exec failed: {' and '.join(sorted(self._capped))} had more than "
+                f"{MAX_OUTPUT_BYTES} bytes, which is the most that one answer carries. Have the "
+                "output streamed (`streamStdoutStderr`), or give an `outputBytesCap` of at most "
+                "that to have the rest left out"
+            )
+        out, err = (kept.decode("utf-8", "replace") for kept in self._kept.values())
+        exit_code = code if code >= 0 else _SIGNAL_BASE - code
+        return ExecResult(exit_code, out, err, frozenset(self._capped))
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -48,6 +48,8 @@ is made by then, and Popen has no place for this that is safe beside threads."""
 _END_OF_INPUT = b"\x04"
 """What a terminal takes for the end, at the beginning of a line."""
 
+_TAGGED = f"{TAG_VARIABLE}=".encode()
+
 _POLL = 0.01
 _SWEEP_ROUNDS = 100
 _SWEEP_PAUSE = 0.005
@@ -349,6 +351,8 @@ def _last_pid() -> int:
 
 
 def _tagged(pid: int, tags: Collection[str]) -> psutil.Process | None:
+    if not _may_be_tagged(pid):
+        return None
     try:
         process = psutil.Process(pid)
         has = process.environ().get(TAG_VARIABLE, "")
@@ -356,6 +360,14 @@ def _tagged(pid: int, tags: Collection[str]) -> psutil.Process | None:
         # Gone meanwhile, or of another user, who cannot have it from us.
         return None
     return process if any(tag in tags for tag in has.split(":")) else None
+
+
+def _may_be_tagged(pid: int) -> bool:
+    """Tell whether a closer look is worth it; most processes are ruled out by one read."""
+    try:
+        return _TAGGED in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return not Path("/proc/self/environ").exists()
 
 
 def _kill(process: psutil.Process) -> None:

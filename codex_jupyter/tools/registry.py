@@ -123,7 +123,7 @@ class ToolContext(Protocol):
         method: str,
         params: Json,
         item_id: ItemId,
-        waits_on: Literal["approval", "userInput", "client"],
+        waits_on: Literal["approval", "userInput", "form", "client"],
     ) -> Outcome:
         """Put a question to the clients and wait for its outcome, which is stored first."""
         ...

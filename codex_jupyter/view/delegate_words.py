@@ -32,6 +32,7 @@ DELEGATE_MARKS: Final = {
     "failed": "✗",
     "closed": "□",
 }
+_OPEN: Final = frozenset({"waiting", "running"})
 _ENDS: Final = {
     "waiting": "had not begun",
     "running": "was still at work",
@@ -39,6 +40,7 @@ _ENDS: Final = {
     "failed": "failed",
     "closed": "closed",
 }
+_WAITS: Final = {"approval": "Waits for your approval", "answer": "Waits for your answer"}
 _LINE_CHARS: Final = 160
 _MARKUP: Final = re.compile(r"^(?:#+|>|[-*])\s+|\*\*|`")
 
@@ -73,23 +75,31 @@ def delegates_head(rows: list[Row]) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def delegate_facts(row: Row) -> str:
-    """Say how many tokens a delegate used, how long it took, and how it ended."""
+def delegate_facts(row: Row, *, live: bool = False) -> str:
+    """Say how many tokens a delegate used, how long it took, and how it ended.
+
+    Of a turn that runs, what it has not ended is still being done.
+    """
     facts = (
         "" if row["tokens"] is None else tokens(row["tokens"]),
         "" if row["durationMs"] is None else duration(row["durationMs"]),
-        _ENDS.get(row["status"], ""),
+        "" if live and row["status"] in _OPEN else _ENDS.get(row["status"], ""),
     )
     return " · ".join(fact for fact in facts if fact)
 
 
-def delegate_line(row: Row) -> str:
-    """Return one line on what a delegate does, or what came of it."""
-    is_open = row["status"] in {"waiting", "running"}
+def delegate_line(row: Row, *, live: bool = False) -> str:
+    """Return one line on what a delegate does, or what came of it.
+
+    In a turn that runs it begins with what it waits for, if it waits for a person.
+    """
+    is_open = row["status"] in _OPEN
     text = (row["activity"] if is_open else row["message"]) or row["task"]
     lines = (_MARKUP.sub("", line.strip()) for line in visible(text).split("\n"))
-    line = next((line for line in lines if line), "")
-    return line if len(line) <= _LINE_CHARS else f"{line[: _LINE_CHARS - 1]}…"
+    words = next((line for line in lines if line), "")
+    if live and is_open and row.get("waitsOn"):
+        words = " · ".join(part for part in (_WAITS[row["waitsOn"]], words) if part)
+    return words if len(words) <= _LINE_CHARS else f"{words[: _LINE_CHARS - 1]}…"
 
 
 def delegate_depths(rows: list[Row]) -> list[tuple[Row, int]]:

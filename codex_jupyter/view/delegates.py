@@ -32,6 +32,14 @@ _ID_CHARS: Final = 64
 
 Status: TypeAlias = Literal["waiting", "running", "completed", "interrupted", "failed", "closed"]
 
+WaitsOn: TypeAlias = Literal["approval", "answer"]
+
+_FLAGS: Final[dict[str, WaitsOn]] = {
+    "waitingOnApproval": "approval",
+    "waitingOnUserInput": "answer",
+}
+"""Flag of an active thread -> what its row says; the first that is set counts."""
+
 _STATUSES: Final[dict[str, Status]] = {
     "pendingInit": "waiting",
     "running": "running",
@@ -57,6 +65,8 @@ class Delegate(TypedDict):
     status: Status
     activity: str | None
     """A few words on what it does now."""
+    waitsOn: WaitsOn | None
+    """What it wants of a person before it goes on."""
     message: str | None
     """Its final text, or why it failed."""
     tokens: int | None
@@ -127,6 +137,7 @@ class DelegateRows:
         if thread_id == self._thread_id or not is_ours:
             return []
         named = _named(thread.get("agentNickname"), thread.get("agentRole"))
+        named["waitsOn"] = _waits_on(thread.get("status"))
         if (known := self._rows.get(thread_id)) is not None:
             # It was closed, and opened again.
             again: Json = {"status": "waiting"} if known["status"] == "closed" else {}
@@ -194,6 +205,7 @@ def _new_row(thread_id: str, parent: str | None) -> Delegate:
         "task": "",
         "status": "waiting",
         "activity": None,
+        "waitsOn": None,
         "message": None,
         "tokens": None,
         "startedAtMs": None,
@@ -222,6 +234,8 @@ def _told(row: Delegate, method: str, params: Json) -> Json:
             return {} if activity is None else {"activity": activity}
         case "item/completed":
             return _item(row, params["item"])
+        case "thread/status/changed":
+            return {"waitsOn": _waits_on(params["status"])}
         case "thread/tokenUsage/updated" if params["tokenUsage"].get("delegated") is None:
             last = params["tokenUsage"]["last"]
             used = (last.get("inputTokens") or 0) + (last.get("outputTokens") or 0)
@@ -230,7 +244,7 @@ def _told(row: Delegate, method: str, params: Json) -> Json:
             return {"message": _message(params["error"].get("message") or "")}
         case "thread/closed":
             status = "closed" if row["status"] in _OPEN else row["status"]
-            return {"status": status, "activity": None}
+            return {"status": status, "activity": None, "waitsOn": None}
         case _:
             return {}
 
@@ -254,8 +268,14 @@ def _turn(row: Delegate, turn: Json, *, has_begun: bool) -> Json:
         "turnId": turn["id"],
         "durationMs": turn.get("durationMs"),
         "activity": None,
+        "waitsOn": None,
         "message": message,
     }
+
+
+def _waits_on(status: Json | None) -> WaitsOn | None:
+    flags = (status or {}).get("activeFlags") or ()
+    return next((words for flag, words in _FLAGS.items() if flag in flags), None)
 
 
 def _item(row: Delegate, item: Json) -> Json:

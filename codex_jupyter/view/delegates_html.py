@@ -1,4 +1,4 @@
-"""The delegates of a finished turn as static HTML: a row each, its task and its answer folded."""
+"""The delegates of a turn as static HTML: a row each, its task and its answer folded."""
 
 from html import escape
 from typing import Any, Final
@@ -21,11 +21,16 @@ _DEEPEST: Final = 6
 """Levels that are indented; the style has no more."""
 
 
-def delegates_html(rows: list[Row]) -> str:
-    """Return the rows as a table that needs neither style nor script; nothing for no rows."""
+def delegates_html(rows: list[Row], *, live: bool = False) -> str:
+    """Return the rows as a table that needs neither style nor script; nothing for no rows.
+
+    Args:
+        rows: Of a turn.
+        live: Whether the turn runs and this is drawn again when something changes.
+    """
     if not rows:
         return ""
-    lines = "".join(_row(row, depth) for row, depth in delegate_depths(rows))
+    lines = "".join(_row(row, depth, live=live) for row, depth in delegate_depths(rows))
     return (
         '<div class="cxj-delegates"><div class="cxj-delegates-head">'
         f'<strong class="cxj-label">Delegates · {escape(delegates_head(rows))}</strong></div>'
@@ -33,11 +38,11 @@ def delegates_html(rows: list[Row]) -> str:
     )
 
 
-def _row(row: Row, depth: int) -> str:
+def _row(row: Row, depth: int, *, live: bool) -> str:
     status = escape(row["status"])
     mark = DELEGATE_MARKS.get(row["status"], "○")
     role = f' <span class="cxj-role">{escape(visible(row["role"]))}</span>' if row["role"] else ""
-    gist = delegate_line(row)
+    gist = delegate_line(row, live=live)
     summary = (
         f'<summary><span class="cxj-mark cxj-mark-{status}">{mark}</span> '
         f"<strong>{escape(visible(row['name']))}</strong>{role}"
@@ -47,7 +52,7 @@ def _row(row: Row, depth: int) -> str:
     return (
         f'<tr class="cxj-depth-{min(depth, _DEEPEST)}"><td>'
         f'<details class="cxj-delegate">{summary}{_body(row)}</details></td>'
-        f'<td class="cxj-delegate-facts">{escape(delegate_facts(row))}</td></tr>'
+        f'<td class="cxj-delegate-facts">{escape(delegate_facts(row, live=live))}</td></tr>'
     )
 
 

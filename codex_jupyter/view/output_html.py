@@ -43,16 +43,23 @@ Item = dict[str, Any]
 Snapshot = dict[str, Any]
 
 
-def html(snapshot: Snapshot) -> str:
-    """Return the turn as one ``<div>`` with its style; without the style it still reads well."""
+def html(snapshot: Snapshot, *, live: bool = False) -> str:
+    """Return the turn as one ``<div>`` with its style; without the style it still reads well.
+
+    Args:
+        snapshot: Of the turn.
+        live: Whether this is drawn again as the turn goes on, beside the questions that wait.
+    """
+    live = live and snapshot["status"] == "inProgress"
     items = "".join(_item(snapshot, item) for item in shown_items(snapshot))
+    facts = escape(head_facts(snapshot, live=live))
     parts = [
-        f'<div class="cxj-head"><span class="cxj-dot"></span>{escape(head_facts(snapshot))}</div>',
+        f'<div class="cxj-head"><span class="cxj-dot"></span>{facts}</div>',
         *(_notice(notice) for notice in snapshot["notices"]),
         _plan(snapshot["plan"]) if snapshot["plan"] else "",
-        delegates_html(delegates_of(snapshot)),
+        delegates_html(delegates_of(snapshot), live=live),
         f'<div class="cxj-items">{items}</div>',
-        f'<div class="cxj-ending">{"".join(_ending(snapshot))}</div>',
+        f'<div class="cxj-ending">{"".join(_ending(snapshot, live=live))}</div>',
     ]
     status = escape(snapshot["status"])
     body = "".join(parts)
@@ -204,7 +211,7 @@ def _row(row: Row) -> str:
     return f'<span class="cxj-row cxj-{row.kind}" data-no="{number}">{text}\n</span>'
 
 
-def _ending(snapshot: Snapshot) -> list[str]:
+def _ending(snapshot: Snapshot, *, live: bool) -> list[str]:
     parts = [_all_changes(snapshot)]
     error = snapshot["error"]
     if error:
@@ -220,7 +227,7 @@ def _ending(snapshot: Snapshot) -> list[str]:
             '<div class="cxj-interrupted">Stopped by you — the answer above is partial.</div>'
         )
     for request in snapshot["requests"]:
-        if request["outcome"] is None:
+        if request["outcome"] is None and not live:
             asked = escape(asked_by(request))
             words = "A question was waiting when this was saved." + (f" {asked}." if asked else "")
             parts.append(f'<div class="cxj-quiet">{words}</div>')

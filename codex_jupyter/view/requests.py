@@ -1,10 +1,18 @@
 """The questions of a turn, as a page shows them."""
 
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from codex_jupyter.view.delegates import short_name
+from codex_jupyter.view.forms import (
+    ELICITATION,
+    elicitation_answer,
+    is_tool_approval,
+    questions_of,
+)
 
-__all__ = ["pending_request"]
+__all__ = ["answer_for", "pending_request"]
 
 Json = dict[str, Any]
 
@@ -22,14 +30,17 @@ _KINDS: Final = {
 
 
 def pending_request(method: str, params: Json, request_id: str, item: Json | None) -> Json:
-    """Return a server request as the view shows it."""
-    kind = _KINDS.get(method, "tool" if params.get("kind") == "dynamicTool" else "command")
+    """Return a server request as the view shows it; `answer_for` translates what it says."""
+    if method == ELICITATION:
+        kind, params = _of_mcp(params)
+    else:
+        kind = _KINDS.get(method, "tool" if params.get("kind") == "dynamicTool" else "command")
     shown: Json = item or {}
     request: Json = {
         "requestId": request_id,
         "turnId": params["turnId"],
         "kind": kind,
-        "itemId": params["itemId"],
+        "itemId": params.get("itemId") or "",
         "title": _TITLES[kind],
         "command": params.get("command") or "",
         "cwd": params.get("cwd"),
@@ -37,6 +48,7 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
         "warning": params.get("warning"),
         "changes": shown.get("changes") or [],
         "questions": params.get("questions") or [],
+        "mayDecline": method == ELICITATION and kind == "question",
         "sandbox": params.get("sandboxing") or "not sandboxed",
         "choices": _choices(params.get("availableDecisions")),
         "tool": shown.get("tool"),
@@ -51,6 +63,30 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
             "role": asking.get("role"),
         }
     return request
+
+
+def answer_for(method: str, params: Mapping[str, Any], answer: Json) -> Json:
+    """Return the answer to a server request for what a page said of `pending_request`."""
+    return elicitation_answer(params, answer) if method == ELICITATION else answer
+
+
+def _of_mcp(params: Json) -> tuple[str, Json]:
+    """Return how what an MCP server asks, or is asked to do, is shown: its kind and params."""
+    server = f"the MCP server `{params.get('serverName')}`"
+    if not is_tool_approval(params):
+        shown = {"reason": f"{server} asks", "questions": questions_of(params)}
+        return "question", {**params, **shown}
+    meta: Json = params["_meta"]
+    name = json.dumps(str(meta.get("tool_name") or params.get("message")))[1:-1]
+    arguments = json.dumps(meta.get("tool_params") or {}, indent=2)
+    persist = meta.get("persist")
+    for_session = persist == "session" or "session" in (persist or ())
+    shown = {
+        "command": f"{name}({arguments})",
+        "reason": f"a tool of {server}",
+        "availableDecisions": [d for d in _DECISIONS if d != "acceptForSession" or for_session],
+    }
+    return "command", {**params, **shown}
 
 
 def _choices(offered: list[Any] | None) -> list[str]:

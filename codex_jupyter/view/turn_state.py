@@ -74,6 +74,7 @@ class Question(TypedDict, total=False):
     id: str
     header: str
     question: str
+    isOptional: bool
     isOther: bool
     isSecret: bool
     options: list[QuestionOption]
@@ -103,6 +104,9 @@ class PendingRequest(TypedDict, total=False):
     warning: str | None
     changes: list[dict[str, Any]]
     questions: list[Question]
+    mayDecline: bool
+    """Whether a question may be answered with a no instead."""
+
     digest: str
     sandbox: str
     choices: list[str]

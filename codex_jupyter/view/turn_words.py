@@ -36,6 +36,7 @@ __all__ = [
 Item = dict[str, Any]
 
 _WORTH_SAYING_MS: Final = 100
+_TOLD_CHARS: Final = 200
 
 PLAN_MARKS: Final = {"completed": "✓", "inProgress": "●", "pending": "○"}
 
@@ -71,8 +72,11 @@ def told_items(snapshot: dict[str, Any]) -> Iterator[Item]:
             yield with_agents(item, rows)
 
 
-def head_facts(snapshot: dict[str, Any]) -> str:
-    """Say the model, how long it took, how many tokens, and how it ended."""
+def head_facts(snapshot: dict[str, Any], *, live: bool = False) -> str:
+    """Say the model, how long it took, how many tokens, and how it ended.
+
+    Where it is ``live``, a turn that runs was not saved.
+    """
     usage = snapshot["usage"] or {}
     used = usage.get("inputTokens", 0) + usage.get("outputTokens", 0)
     status = snapshot["status"]
@@ -80,7 +84,7 @@ def head_facts(snapshot: dict[str, Any]) -> str:
         snapshot["model"] or "Codex",
         "" if snapshot["durationMs"] is None else duration(snapshot["durationMs"]),
         tokens(used) if used else "",
-        "" if status == "completed" else _ENDS.get(status, status),
+        "" if live or status == "completed" else _ENDS.get(status, status),
     )
     return " · ".join(fact for fact in facts if fact)
 
@@ -184,6 +188,13 @@ def user_text(item: Item) -> str:
     return visible("\n".join(part.get("text") or f"[{part.get('type')}]" for part in parts))
 
 
+def _told(output: Any) -> str:
+    parts: list[Any] = [output] if isinstance(output, str) else output or []
+    texts = [part if isinstance(part, str) else part.get("text") or "[image]" for part in parts]
+    text = " ".join(" ".join(texts).split())
+    return text if len(text) <= _TOLD_CHARS else f"{text[:_TOLD_CHARS]}…"
+
+
 def quiet_words(item: Item) -> str:
     """Return one line for items that need no more."""
     match item["type"]:
@@ -193,6 +204,8 @@ def quiet_words(item: Item) -> str:
             words = f"Searched the web: {item.get('query') or ''}"
         case "imageView":
             words = f"Looked at {item.get('path') or 'an image'}"
+        case "functionCallOutput":
+            words = f"Told by {item.get('name') or 'a tool'}: {_told(item.get('output'))}"
         case "enteredReviewMode":
             words = "Review started."
         case "exitedReviewMode":

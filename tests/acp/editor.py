@@ -48,6 +48,9 @@ class Editor:
         self.process: Any = None
         self.heard: list[tuple[str, Json]] = []
         self.questions: list[Question] = []
+        self.limit = LIMIT
+        """Seconds that a wait may last."""
+
         self._news = anyio.Event()
 
     def on_connect(self, conn: Any) -> None:
@@ -81,7 +84,7 @@ class Editor:
 
     async def until(self, is_true: Callable[[], Any]) -> Any:
         """Wait until something holds of what was heard; return what it returns."""
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(self.limit):
             while not (found := is_true()):
                 await self._news.wait()
         return found
@@ -97,7 +100,7 @@ class Editor:
 
     async def prompt(self, session_id: str, words: str = "Hello") -> str:
         """Say something and return why the turn stopped."""
-        with anyio.fail_after(LIMIT):
+        with anyio.fail_after(self.limit):
             answer = await self.agent.prompt(session_id=session_id, prompt=[acp.text_block(words)])
         return answer.stop_reason
 

@@ -167,12 +167,25 @@ def test_secret_and_open_questions_are_left_unanswered() -> None:
     params = {**IDS, "itemId": "i1", "questions": questions}
     asked = permissions_for("item/tool/requestUserInput", params, None, "/")
     assert [permission.question_id for permission in asked] == ["choice"]
-    answers = read_choices(params, {"choice": "1"})["answers"]
+    answers = read_choices("item/tool/requestUserInput", params, {"choice": "1"})["answers"]
     assert {name: given["answers"] for name, given in answers.items()} == {
         "free": [],
         "secret": [],
         "choice": ["b"],
     }
+
+
+def test_a_form_of_an_mcp_server_is_put_with_its_choices() -> None:
+    method = "mcpServer/elicitation/request"
+    fields = {"colour": {"type": "string", "enum": ["red", "blue"]}, "note": {"type": "string"}}
+    schema = {"type": "object", "properties": fields, "required": ["colour"]}
+    asked = {"serverName": "s", "mode": "form", "message": "Which?", "requestedSchema": schema}
+    params = {**IDS, "itemId": "i1", **asked}
+    (permission,) = permissions_for(method, params, None, "/")
+    assert [option["name"] for option in permission.options] == ["red", "blue", "No answer"]
+    chosen = read_choices(method, params, {"colour": "1"})
+    assert chosen == {"action": "accept", "content": {"colour": "blue"}}
+    assert read_choices(method, params, {}) == {"action": "decline"}
 
 
 def test_neighbouring_text_is_one_part() -> None:

@@ -77,7 +77,7 @@ async def chatting(lab: Lab) -> AsyncGenerator[tuple[Any, Persona]]:
         agent_subprocess=process, event_loop=asyncio.get_running_loop()
     )
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             await client.get_connection()
         yield client, Persona(lab.workspace)
         await (await client.get_connection()).close()

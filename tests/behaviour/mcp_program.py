@@ -5,8 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import anyio
 from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.shared.message import ServerMessageMetadata
+from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult
 from pydantic import BaseModel
 
 server = MCPServer("things")
@@ -45,8 +49,6 @@ def picture() -> Image:
 async def slow(context: Context) -> str:
     """Take long."""
     await context.report_progress(1, 4, "a quarter")
-    import anyio
-
     await anyio.sleep(60)
     return "never"
 
@@ -56,6 +58,35 @@ async def choose(context: Context) -> str:
     """Ask the user."""
     answer = await context.elicit("What shall it be?", Wish)
     return str(getattr(answer, "data", answer.action))
+
+
+@server.tool()
+async def visit(context: Context) -> str:
+    """Send the user to an address."""
+    answer = await context.elicit_url("Log in there", "https://example.com/login", "e-1")
+    return answer.action
+
+
+both_are_here: list[anyio.Event] = []
+
+
+@server.tool()
+async def choose_for(who: str, echo: bool, context: Context) -> str:
+    """Ask the user for one of two callers, when both have called."""
+    both_are_here.append(anyio.Event())
+    if len(both_are_here) == 2:
+        for event in both_are_here:
+            event.set()
+    await both_are_here[0].wait()
+    schema = {"type": "object", "properties": {"colour": {"type": "string"}}}
+    meta: Any = context.request_context.meta if echo else None
+    params = ElicitRequestFormParams(message=who, requested_schema=schema, _meta=meta)
+    answer = await context.session.send_request(
+        ElicitRequest(params=params),
+        ElicitResult,
+        metadata=ServerMessageMetadata(related_request_id=context.request_id),
+    )
+    return f"{who}: {answer.content}"
 
 
 @server.tool()

@@ -41,7 +41,7 @@ __all__ = [
 
 Json = dict[str, Any]
 
-LIMIT = 5.0
+LIMIT = 30.0
 """Seconds a wait may last; what is waited for takes milliseconds."""
 
 

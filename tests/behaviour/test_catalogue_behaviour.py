@@ -110,3 +110,21 @@ async def test_what_is_not_offered_says_so_and_why(talk: Talk) -> None:
         assert refused.message == f"{method} is not offered by codex_jupyter: {reason}"
     unknown = await talk.refused("no/such", {})
     assert unknown.message.startswith("Invalid request: unknown variant `no/such`, expected one of")
+
+
+async def test_a_thread_that_is_named_must_be_loaded_and_says_where_to_look(
+    lab: Lab, talk: Talk
+) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    (entry,) = (await talk.ask("hooks/list", {"threadId": thread_id}))["data"]
+    assert entry["cwd"] == str(lab.workspace)
+    absent = "00000000-0000-4000-8000-000000000000"
+    for method in ("hooks/list", "experimentalFeature/list", "mcpServerStatus/list"):
+        await talk.ask(method, {"threadId": thread_id})
+        refused = await talk.refused(method, {"threadId": absent})
+        assert refused.message == f"thread not found: {absent}"
+
+
+async def test_a_cursor_into_an_empty_list_is_none(talk: Talk) -> None:
+    refused = await talk.refused("permissionProfile/list", {"cursor": "x"})
+    assert refused.message == "invalid cursor: x"

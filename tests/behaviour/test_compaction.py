@@ -165,12 +165,39 @@ async def test_a_summary_that_does_not_fit_leaves_out_the_oldest_half(lab: Lab, 
     assert sizes[0] > 1.5 * sizes[1] > 1.5 * sizes[2]
 
 
-async def test_after_a_refusal_for_length_the_next_turn_makes_room(small: Lab, talk: Talk) -> None:
-    thread_id = await talk.start_thread(small.workspace)
-    small.fake.add(failed("context_length_exceeded", "too long"), say("short"), say("ok"))
+@pytest.mark.parametrize("window", [(), ("model_context_window = 1000",)], ids=["unknown", "known"])
+async def test_after_a_refusal_for_length_the_next_turn_makes_room(
+    lab: Lab, window: tuple[str, ...]
+) -> None:
+    """The model's word is enough, whether or not anybody knows how much it takes."""
+    lab.configure(*window)
+    async with lab.serving() as server, connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace)
+        lab.fake.add(failed("context_length_exceeded", "too long"), say("short"))
+        lab.fake.add(say("ok"), say("ok"))
+        assert (await talk.turn(thread_id, "one"))["status"] == "failed"
+        assert (await talk.turn(thread_id, "two"))["status"] == "completed"
+        assert (await talk.turn(thread_id, "three"))["status"] == "completed"
+    assert [is_summary_request(r) for r in lab.fake.requests] == [False, True, False, False]
+
+
+async def test_what_one_model_refused_for_length_another_may_take(lab: Lab, talk: Talk) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    lab.fake.add(failed("context_length_exceeded", "too long"), say("ok"))
     assert (await talk.turn(thread_id, "one"))["status"] == "failed"
+    assert (await talk.turn(thread_id, "two", model="roomy"))["status"] == "completed"
+    assert [is_summary_request(r) for r in lab.fake.requests] == [False, False]
+
+
+async def test_what_was_refused_for_length_and_taken_back_needs_no_room(
+    lab: Lab, talk: Talk
+) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    lab.fake.add(failed("context_length_exceeded", "too long"), say("ok"))
+    assert (await talk.turn(thread_id, "one"))["status"] == "failed"
+    await talk.ask("thread/rollback", {"threadId": thread_id, "numTurns": 1})
     assert (await talk.turn(thread_id, "two"))["status"] == "completed"
-    assert [is_summary_request(r) for r in small.fake.requests] == [False, True, False]
+    assert [is_summary_request(r) for r in lab.fake.requests] == [False, False]
 
 
 async def test_stop_ends_a_compaction_at_once_and_nothing_is_forgotten(
@@ -202,7 +229,9 @@ async def test_a_compaction_takes_no_input_and_waits_for_no_turn(lab: Lab, talk:
         refusal = await talk.refused(method, {**asked, **more})
         assert (refusal.code, refusal.message) == (-32600, "cannot steer a compact turn")
         assert refusal.data == {
-            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": "compact"}}
+            "message": "cannot steer a compact turn",
+            "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": "compact"}},
+            "additionalDetails": None,
         }
     refusal = await talk.refused("turn/start", {**asked, "turnId": TWO})
     assert refusal.message == f"expected active turn id `{TWO}` but found `{ONE}`"
@@ -212,6 +241,7 @@ async def test_a_compaction_takes_no_input_and_waits_for_no_turn(lab: Lab, talk:
     running = await talk.start_turn(thread_id, "go")
     refusal = await talk.refused("thread/compact/start", {"threadId": thread_id})
     assert refusal.message == f"cannot start a compact turn: turn {running} is in progress"
+    assert refusal.data["codexErrorInfo"] == "other"
     lab.fake.resume()
     await talk.turn_end(running)
 

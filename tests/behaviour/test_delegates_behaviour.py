@@ -109,7 +109,7 @@ async def test_a_stop_ends_the_delegates_first(talk: Talk, lab: Lab) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     started = await delegate(talk, thread_id, "one", "two")
     await talk.asked()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await lab.fake.wait_for_hang()
 
     host, turn_id = started["thread"]["id"], started["turn"]["id"]
@@ -154,6 +154,36 @@ async def test_one_delegate_can_be_stopped_alone(talk: Talk, lab: Lab) -> None:
     assert turn["status"] == "completed"
     items = {item["id"]: item["status"] for item in talk.items("collabAgentToolCall")}
     assert [items[t["itemId"]] for t in started["tasks"]] == ["interrupted", "completed"]
+
+
+@pytest.mark.parametrize("added", [False, True])
+async def test_one_that_waits_for_its_place_can_be_stopped_too(
+    talk: Talk, lab: Lab, added: bool
+) -> None:
+    lab.fake.by_prompt({"one": [shell("touch one"), say("done")], "two": [say("no")]})
+    thread_id = await talk.start_thread(lab.workspace)
+    first = ("one",) if added else ("one", "two")
+    started = await delegate(talk, thread_id, *first, limit=1)
+    place = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+    tasks = started["tasks"]
+    if added:
+        more = await talk.ask("delegate/add", {**place, "tasks": [{"input": [text("two")]}]})
+        tasks += more["tasks"]
+    request = await talk.asked()
+
+    ids = {key: tasks[1][key] for key in ("threadId", "turnId")}
+    other = {**ids, "turnId": str(uuid.uuid4())}
+    assert "thread not found" in (await talk.refused("turn/interrupt", other)).message
+    await talk.ask("turn/interrupt", ids)
+    await talk.until(lambda m: m.get("params", {}).get("item", {}).get("status") == "interrupted")
+    await talk.answer(request, {"decision": "decline"})
+    turn = await talk.turn_end(place["turnId"])
+
+    assert turn["status"] == "completed"
+    items = {item["id"]: item["status"] for item in talk.items("collabAgentToolCall")}
+    assert [items[task["itemId"]] for task in tasks] == ["completed", "interrupted"]
+    assert len(lab.fake.requests) == 2, "of the first one only"
+    assert "thread not found" in (await talk.refused("turn/interrupt", ids)).message
 
 
 async def test_only_so_many_work_at_a_time(talk: Talk, lab: Lab) -> None:
@@ -248,6 +278,28 @@ async def test_a_chosen_turn_is_shown_instead_of_done_again(talk: Talk, lab: Lab
         "status": "completed",
     }
     assert len(lab.fake.requests) == 1
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_the_delegations_of_one_thread_are_not_those_of_another(
+    talk: Talk, lab: Lab, closed: bool
+) -> None:
+    lab.fake.add(say("once"), say("again"))
+    thread_id, other = [await talk.start_thread(lab.workspace) for _ in range(2)]
+    host = {"hostThreadId": str(uuid.uuid4())}
+    started = await delegate(talk, thread_id, "one", **host)
+    await talk.turn_end(started["turn"]["id"])
+    if closed:
+        await talk.ask("thread/unsubscribe", {"threadId": host["hostThreadId"]})
+        await talk.ask("thread/archive", {"threadId": host["hostThreadId"]})
+        await talk.ask("thread/unarchive", {"threadId": host["hostThreadId"]})
+
+    tasks = [{"input": [text("two")]}]
+    refusal = await talk.refused("delegate/start", {"threadId": other, "tasks": tasks, **host})
+
+    assert "is no thread of this one's delegations" in refusal.message
+    again = await delegate(talk, thread_id, "two", **host)
+    assert (await talk.turn_end(again["turn"]["id"]))["status"] == "completed"
 
 
 @pytest.mark.parametrize(

@@ -336,8 +336,10 @@ async def test_watches_are_bounded_and_end_with_their_connection(
     async with lab.serving() as server:
         async with connect(server) as talk:
             await talk.start_thread(lab.workspace)
-            for watch in ("a", "b", "a"):
+            for watch in ("a", "b"):
                 await talk.ask("fs/watch", at(lab.workspace, watchId=watch))
+            refused = await talk.refused("fs/watch", at(lab.workspace, watchId="a"))
+            assert refused.message == "watchId already exists: a"
             refused = await talk.refused("fs/watch", at(lab.workspace, watchId="c"))
             assert "2 paths" in refused.message
             assert (await talk.refused("fs/watch", at(lab.workspace, watchId=""))).code == -32600

@@ -35,6 +35,8 @@ async def test_nothing_is_answered_before_the_greeting(lab: Lab, method: str) ->
         ("no/such/method", {}, "unknown variant `no/such/method`, expected one of `initialize`,"),
         ("thread/read", {}, "missing field `threadId`"),
         ("thread/read", None, "missing field `params`"),
+        ("collaborationMode/list", None, "missing field `params`"),
+        ("account/logout", [], "invalid type: sequence, expected unit"),
     ],
 )
 async def test_what_is_no_request_is_refused_as_that_even_before_the_greeting(
@@ -120,8 +122,53 @@ async def test_an_unknown_method_is_refused_with_the_known_ones(talk: Talk) -> N
         (
             "thread/list",
             {"limit": 1.5},
-            "invalid type: floating point `1.5`, expected i64",
+            "invalid type: floating point `1.5`, expected u32",
             "limit",
+        ),
+        ("thread/list", {"limit": -1}, "invalid value: integer `-1`, expected u32", "limit"),
+        (
+            "thread/loaded/list",
+            {"limit": 2**32},
+            "invalid value: integer `4294967296`, expected u32",
+            "limit",
+        ),
+        (
+            "thread/shellCommand",
+            {"threadId": "x", "command": "y", "timeoutMs": 2**63},
+            "invalid value: integer `9223372036854775808`, expected i64",
+            "timeoutMs",
+        ),
+        (
+            "command/exec",
+            {"command": ["x"], "timeoutMs": 10**30},
+            f"invalid value: integer `{10**30}`, expected i64",
+            "timeoutMs",
+        ),
+        ("model/list", None, "missing field `params`", "params"),
+        ("thread/loaded/list", None, "missing field `params`", "params"),
+        ("mcpServerStatus/list", None, "missing field `params`", "params"),
+        ("config/mcpServer/reload", [], "invalid type: sequence, expected unit", "params"),
+        ("configRequirements/read", "x", 'invalid type: string "x", expected unit', "params"),
+        ("account/logout", 5, "invalid type: integer `5`, expected unit", "params"),
+        (
+            "mcpServerStatus/list",
+            {"detail": "x"},
+            "unknown variant `x`, expected `full` or `toolsAndAuthOnly`",
+            "detail",
+        ),
+        (
+            "thread/search",
+            {"searchTerm": "x", "sortDirection": "up"},
+            "unknown variant `up`, expected `asc` or `desc`",
+            "sortDirection",
+        ),
+        (
+            "thread/list",
+            {"sourceKinds": ["cli", "x"]},
+            "unknown variant `x`, expected one of `cli`, `vscode`, `exec`, `appServer`, "
+            "`subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, "
+            "`subAgentOther`, `unknown`",
+            "sourceKinds.1",
         ),
         (
             "thread/list",
@@ -180,7 +227,7 @@ async def test_params_that_do_not_fit_never_come_back_whole(talk: Talk) -> None:
 
 
 async def test_the_reviewer_of_approvals_is_taken_and_told(lab: Lab, talk: Talk) -> None:
-    for reviewer in ("auto_review", "user"):
+    for reviewer in ("auto_review", "guardian_subagent", "user"):
         params = {"cwd": str(lab.workspace), "approvalsReviewer": reviewer}
         opened = await talk.ask("thread/start", params)
         assert opened["approvalsReviewer"] == reviewer
@@ -198,7 +245,23 @@ TOOL = {"name": "t", "description": "d", "inputSchema": {"type": "object"}}
         ("thread/start", {"experimentalRawEvents": True}, "thread/start.experimentalRawEvents"),
         ("thread/resume", {"threadId": "x", "path": "/nowhere"}, "thread/resume.path"),
         ("thread/fork", {"threadId": "x", "path": "/nowhere"}, "thread/fork.path"),
+        ("thread/fork", {"threadId": "x", "beforeTurnId": "y"}, "thread/fork.beforeTurnId"),
+        ("thread/list", {"parentThreadId": ""}, "thread/list.parentThreadId"),
+        (
+            "turn/start",
+            {"threadId": "x", "input": [], "environments": []},
+            "turn/start.environments",
+        ),
+        (
+            "command/exec",
+            {"command": ["x"], "permissionProfile": "y"},
+            "command/exec.permissionProfile",
+        ),
         ("thread/backgroundTerminals/clean", {"threadId": "x"}, "thread/backgroundTerminals/clean"),
+        ("thread/queue/list", {"threadId": "x"}, "thread/queue/list"),
+        ("thread/search", {"searchTerm": ""}, "thread/search"),
+        ("thread/settings/update", {"threadId": "x"}, "thread/settings/update"),
+        ("turn/settings/update", {"threadId": "x", "turnId": "y"}, "turn/settings/update"),
     ],
 )
 async def test_what_may_still_change_needs_the_experimental_capability(
@@ -245,6 +308,10 @@ async def test_a_warning_of_the_configuration_is_told_to_each_connection(lab: La
     async with lab.serving() as server, connect(server) as talk:
         await talk.ask("thread/list", {})
         assert "modle" in (await talk.told("configWarning"))["summary"]
+        unwanted = ["configWarning"]
+        async with lab.connect(server, optOutNotificationMethods=unwanted) as other:
+            await other.ask("thread/list", {})
+            assert other.notices("configWarning") == []
 
 
 async def test_ids_of_requests_keep_their_type(lab: Lab, talk: Talk) -> None:

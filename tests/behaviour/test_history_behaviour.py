@@ -48,7 +48,12 @@ async def pages(talk: Talk, thread_id: str) -> None:
     second = await talk.ask("thread/turns/list", {**asked, "cursor": first["nextCursor"]})
     assert wishes(second) == ["wish 2", "wish 1"]
     back = {**asked, "cursor": second["backwardsCursor"], "sortDirection": "asc"}
-    assert wishes(await talk.ask("thread/turns/list", back)) == ["wish 3", "wish 4"]
+    # With the first of the page: what has happened to it since is seen.
+    assert wishes(await talk.ask("thread/turns/list", back)) == ["wish 2", "wish 3"]
+    newest = {**asked, "cursor": first["backwardsCursor"], "sortDirection": "asc"}
+    assert wishes(await talk.ask("thread/turns/list", newest)) == ["wish 4"]
+    for limit in (0, 1):
+        assert len((await talk.ask("thread/turns/list", {**asked, "limit": limit}))["data"]) == 1
     last = await talk.ask("thread/turns/list", {**asked, "cursor": second["nextCursor"]})
     assert (wishes(last), last["nextCursor"]) == (["wish 0"], None)
     for view, items in (("notLoaded", 0), ("summary", 2), ("full", 2)):
@@ -123,11 +128,15 @@ async def test_places_in_one_thread(lab: Lab, talk: Talk) -> None:
     assert [place["snippet"] for place in found] == ["a needle here", "one Needle more"]
     assert found[0]["snippetMatchRange"] == {"start": 2, "end": 8}
     assert found[0]["turnId"] != found[1]["turnId"]
+    for place, direction in ((found[0], "desc"), (found[1], "asc")):
+        there = {"threadId": thread_id, "cursor": place["turnCursor"], "sortDirection": direction}
+        (turn,) = (await talk.ask("thread/turns/list", there))["data"]
+        assert turn["id"] == place["turnId"]
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "old"])
 async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> None:
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         thread_id = await spoken(lab, talk, ("find me", "ok"))
         assert await search(talk, "find") == [thread_id]
     index: Path = lab.home / "index.sqlite"
@@ -143,12 +152,12 @@ async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> No
         db.execute("CREATE TABLE files (x)")
         db.commit()
         db.close()
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         assert await search(talk, "find") == [thread_id]
 
 
 async def test_where_there_can_be_no_index_the_rest_works(lab: Lab) -> None:
-    async with lab.serving() as server, connect(server) as talk:
+    async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         thread_id = await spoken(lab, talk, ("find me", "ok"))
         (lab.home / "index.sqlite").mkdir()
         refusal = await talk.refused("thread/search", {"searchTerm": "find"})

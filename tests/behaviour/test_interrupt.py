@@ -34,7 +34,7 @@ def open_items(talk: Talk) -> set[str]:
 
 
 async def wait_for_file(path: Path) -> str:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not path.exists() or not path.read_text().endswith("\n"):
             await anyio.sleep(0.005)
     return path.read_text()
@@ -53,7 +53,7 @@ async def test_while_the_model_speaks(lab: Lab, talk: Talk) -> None:
     assert item["text"] == talk.deltas(item["id"]) != ""
     assert talk.methods()[-2:] == ["thread/status/changed", "turn/completed"]
     assert talk.notices("thread/status/changed")[-1]["status"] == {"type": "idle"}
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await lab.fake.closed_early.wait()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_jupyter.server import item_handlers
+from codex_jupyter.protocol.jsonrpc import encode
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
 from tests.fake_model import call, say
@@ -61,7 +61,9 @@ async def pages(talk: Talk, thread_id: str) -> None:
     page = await talk.ask("thread/items/list", third)
     assert kinds(page) == ["agentMessage"]
     back = {**asked, "cursor": page["backwardsCursor"], "sortDirection": "desc"}
-    assert kinds(await talk.ask("thread/items/list", back)) == ["commandExecution", "userMessage"]
+    before = ["agentMessage", "commandExecution", "userMessage"]
+    assert kinds(await talk.ask("thread/items/list", back)) == before
+    assert kinds(await talk.ask("thread/items/list", {**asked, "limit": 0})) == ["userMessage"]
     only = {**asked, "turnId": whole["data"][-1]["turnId"].upper()}
     assert kinds(await talk.ask("thread/items/list", only)) == ALL[3:]
 
@@ -74,10 +76,12 @@ async def test_what_is_not_there_is_refused(lab: Lab, talk: Talk) -> None:
         refused = await talk.refused("thread/items/list", {**asked, "cursor": cursor})
         assert refused.message.startswith("invalid cursor: ")
     for method in ("thread/items/list", "thread/items/read"):
-        refused = await talk.refused(method, {**asked, "turnId": "x", "itemIds": []})
+        refused = await talk.refused(method, {**asked, "turnId": "x", "itemIds": ["x"]})
         assert refused.message == "turn not found: x"
-    many = {**asked, "turnId": turn_id, "itemIds": ["x"] * 101}
-    assert "`itemIds`" in (await talk.refused("thread/items/read", many)).message
+    for count in (0, 101):
+        many = {**asked, "turnId": turn_id, "itemIds": ["x"] * count}
+        refused = await talk.refused("thread/items/read", many)
+        assert refused.message == "itemIds must contain 1 to 100 IDs"
 
 
 async def test_outputs_are_left_out_and_read_later(lab: Lab, talk: Talk) -> None:
@@ -98,16 +102,28 @@ async def test_outputs_are_left_out_and_read_later(lab: Lab, talk: Talk) -> None
     assert plain["data"][1]["item"]["aggregatedOutput"] == "printed\n"
 
 
-async def test_a_page_ends_where_a_message_would_be_too_large(
-    lab: Lab, talk: Talk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["thread/items/list", "thread/turns/list"])
+async def test_a_page_ends_where_some_clients_could_not_read_its_line(
+    lab: Lab, talk: Talk, method: str
 ) -> None:
-    thread_id = await two_turns(lab, talk)
-    monkeypatch.setattr(item_handlers, "MAX_PAGE_BYTES", 10)
+    thread_id = await talk.start_thread(lab.workspace)
+    words = ['"' * 14_000, "small", "\U0001f600" * 7_000, "x" * 100_000, "last"]
+    for word in words:
+        lab.fake.add(say("ok"))
+        await talk.turn(thread_id, word)
     seen: list[str] = []
-    page: Json = {"nextCursor": None}
-    for _ in ALL:
-        params = {"threadId": thread_id, "cursor": page["nextCursor"]}
-        page = await talk.ask("thread/items/list", params)
-        assert len(page["data"]) == 1
-        seen += kinds(page)
-    assert (seen, page["nextCursor"]) == (ALL, None)
+    asked: Json = {"threadId": thread_id, "sortDirection": "asc", "limit": 100}
+    while True:
+        page = await talk.ask(method, asked)
+        line = len(encode({"id": 1, "result": page}))
+        assert line < 64 * 1024 or len(page["data"]) == 1
+        for entry in page["data"]:
+            seen += [
+                item["content"][0]["text"]
+                for item in entry.get("items") or [entry["item"]]
+                if item["type"] == "userMessage"
+            ]
+        asked["cursor"] = page["nextCursor"]
+        if asked["cursor"] is None:
+            break
+    assert seen == words

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
 
+from codex_jupyter.server.rights import PAGE, kernel_rights
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
 from tests.fake_model import call, say
@@ -74,6 +75,12 @@ async def test_tools_are_offered_called_and_shown(lab: Lab) -> None:
         assert "Error executing tool fail" in output(lab)
         status = await talk.ask("mcpServerStatus/list", {})
         assert "add" in status["data"][0]["tools"]
+        assert status["nextCursor"] is None
+        for name, found in (("things", ["things"]), ("absent", [])):
+            status = await talk.ask("mcpServerStatus/list", {"serverName": name})
+            assert [server["name"] for server in status["data"]] == found
+        refused = await talk.refused("mcpServerStatus/list", {"cursor": "9"})
+        assert refused.message == "cursor 9 exceeds total MCP servers 1"
 
 
 async def test_a_call_is_asked_for_and_for_the_session_means_the_tool(lab: Lab) -> None:
@@ -157,7 +164,7 @@ async def test_what_a_server_started_ends_with_the_session(lab: Lab) -> None:
 
 
 async def is_gone(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
 
@@ -182,22 +189,112 @@ async def test_a_server_that_says_nothing_is_not_waited_for(lab: Lab) -> None:
         assert "did not start within 0.5 s" in talk.notices("warning")[0]["message"]
 
 
+ELICITATION = "mcpServer/elicitation/request"
+
+
+async def asking(lab: Lab, talk: Talk, tool: str, n: int = 1) -> tuple[str, str, Json]:
+    """Let a tool ask; return thread, turn and the ``n``-th request."""
+    lab.fake.add(use(tool), say("done"))
+    loaded = (await talk.ask("thread/loaded/list", {}))["data"]
+    thread_id = loaded[0] if loaded else await talk.start_thread(lab.workspace, **FREE)
+    turn_id = await talk.start_turn(thread_id)
+    with anyio.fail_after(30):
+        while len(talk.requests()) < n:
+            await anyio.sleep(0.01)
+    return thread_id, turn_id, await talk.asked(ELICITATION, n=n)
+
+
 async def test_a_form_of_the_server_is_put_to_the_user(lab: Lab) -> None:
     configure(lab)
     async with lab.serving() as server, connect(server) as talk:
-        lab.fake.add(use("choose"), say("done"))
-        thread_id = await talk.start_thread(lab.workspace, **FREE)
-        turn_id = await talk.start_turn(thread_id)
-        with anyio.fail_after(30):
-            while not talk.requests():
-                await anyio.sleep(0.01)
-        request = await talk.asked("item/tool/requestUserInput")
-        assert [q["id"] for q in request["params"]["questions"]] == ["colour", "count"]
-        answers = {"colour": {"answers": ["blue"]}, "count": {"answers": ["3"]}}
-        await talk.answer(request, {"answers": answers})
+        thread_id, turn_id, request = await asking(lab, talk, "choose")
+        asked = request["params"]
+        assert (asked["threadId"], asked["turnId"]) == (thread_id, turn_id)
+        assert (asked["serverName"], asked["mode"], asked["itemId"]) == ("things", "form", "m1")
+        assert asked["message"] == "What shall it be?"
+        fields = asked["requestedSchema"]["properties"]
+        assert {name: field["type"] for name, field in fields.items()} == {
+            "colour": "string",
+            "count": "integer",
+        }
+        # The original sets this flag, not that of the model's questions.
+        status = talk.notices("thread/status/changed")[-1]["status"]
+        assert status["activeFlags"] == ["waitingOnApproval"]
+        content = {"colour": "blue", "count": 3}
+        await talk.answer(request, {"action": "accept", "content": content})
+        await talk.told("serverRequest/resolved", requestId=request["id"])
         await talk.turn_end(turn_id)
         assert "blue" in output(lab)
         assert "3" in output(lab)
+        path = (await talk.ask("thread/read", {"threadId": thread_id}))["thread"]["path"]
+        resolved = [line for line in Path(path).read_text().splitlines() if ELICITATION in line]
+        assert len(resolved) == 1
+        assert "blue" not in resolved[0]  # what was typed may be secret
+
+
+async def test_every_other_answer_to_a_form_is_a_no(lab: Lab) -> None:
+    ways: list[tuple[Json | None, str]] = [
+        ({"action": "decline"}, "decline"),
+        ({"action": "cancel"}, "cancel"),
+        ({}, "decline"),
+        ({"action": "perhaps"}, "decline"),
+        ({"answers": {}}, "decline"),
+        ({"action": "accept", "content": {"colour": {"deep": "x"}}}, "decline"),
+        (None, "decline"),
+    ]
+    configure(lab)
+    async with lab.serving() as server, connect(server) as talk:
+        for number, (answer, told) in enumerate(ways, start=1):
+            _, turn_id, request = await asking(lab, talk, "choose", number)
+            if answer is None:
+                await talk.answer_error(request, -32000)
+            else:
+                await talk.answer(request, answer)
+            assert (await talk.turn_end(turn_id))["status"] == "completed"
+            assert (output(lab), answer) == (told, answer)
+
+
+async def test_an_address_to_visit_is_put_to_the_user(lab: Lab) -> None:
+    configure(lab)
+    async with lab.serving() as server, connect(server) as talk:
+        _, turn_id, request = await asking(lab, talk, "visit")
+        asked = request["params"]
+        assert (asked["mode"], asked["url"]) == ("url", "https://example.com/login")
+        assert (asked["elicitationId"], asked["message"]) == ("e-1", "Log in there")
+        await talk.answer(request, {"action": "accept"})
+        await talk.turn_end(turn_id)
+        assert output(lab) == "accept"
+
+
+async def test_a_form_is_put_to_who_comes_later_and_taken_back_from_all(lab: Lab) -> None:
+    configure(lab)
+    async with lab.serving() as server, connect(server) as talk, connect(server) as late:
+        thread_id, turn_id, request = await asking(lab, talk, "choose")
+        await late.ask("thread/resume", {"threadId": thread_id})
+        assert await late.asked(ELICITATION) == request
+        await late.ask("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
+        for each in (talk, late):
+            await each.told("serverRequest/resolved", requestId=request["id"])
+        assert (await talk.turn_end(turn_id))["status"] == "interrupted"
+
+
+async def test_a_page_fills_a_form(lab: Lab) -> None:
+    configure(lab)
+    async with (
+        lab.serving(watchable=True) as server,
+        connect(server) as talk,
+        connect(server, rights=PAGE) as page,
+    ):
+        await page.ask("serverRequest/list", {})  # it takes part from here on
+        _, turn_id, _ = await asking(lab, talk, "choose")
+        asked = (await page.told("serverRequest/opened"))["request"]
+        assert (asked["kind"], asked["itemId"], asked["mayDecline"]) == ("question", "m1", True)
+        assert [question["id"] for question in asked["questions"]] == ["colour", "count"]
+        answers = {"colour": {"answers": ["blue"]}, "count": {"answers": ["3"]}}
+        answer = {"requestId": asked["requestId"], "answers": answers}
+        assert await page.ask("serverRequest/answer", answer) == {"status": "ok"}
+        await talk.turn_end(turn_id)
+        assert output(lab) == "colour='blue' count=3"
 
 
 async def test_a_server_is_reached_by_http(lab: Lab) -> None:
@@ -224,6 +321,24 @@ async def test_a_server_is_reached_by_http(lab: Lab) -> None:
     finally:
         program.kill()
         program.wait()
+
+
+async def test_a_thread_has_servers_of_its_own(lab: Lab) -> None:
+    asker = Path(__file__).parents[1] / "interop" / "mcp_asker.py"
+    config = {"mcp_servers": {"own": {"command": sys.executable, "args": [str(asker)]}}}
+    async with lab.serving() as server, connect(server) as talk:
+        await turn_with(lab, talk, config=config)
+        assert "mcp__own__form" in [tool.get("name") for tool in lab.fake.requests[-1]["tools"]]
+        await turn_with(lab, talk)
+        names = [tool.get("name") for tool in lab.fake.requests[-1]["tools"]]
+        assert "mcp__own__form" not in names
+        mixed = {"mcp_servers.own.command": "x", "mcp_servers.own.url": "http://x/mcp"}
+        refusal = await talk.refused("thread/start", {"config": mixed})
+        assert "not both" in refusal.message
+    async with lab.serving() as server, connect(server, rights=kernel_rights("k")) as kernel:
+        for stated in (config, {"mcp_servers.own.command": "x"}):
+            refusal = await kernel.refused("thread/start", {"config": stated})
+            assert "may not name MCP servers" in refusal.message
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ async def test_the_partial_text_of_a_failed_answer_is_kept(lab: Lab, talk: Talk)
 async def test_a_failure_is_told_and_the_next_turn_works(
     lab: Lab, talk: Talk, answer: Answer, info: Any
 ) -> None:
-    lab.fake.add(answer, say("better"))
+    # After a refusal for length the first of the two is the summary.
+    lab.fake.add(answer, say("better"), say("better"))
     thread_id = await talk.start_thread(lab.workspace)
     turn = await talk.turn(thread_id)
     assert turn["status"] == "failed"

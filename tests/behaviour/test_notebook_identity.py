@@ -61,7 +61,7 @@ async def test_a_cell_from_a_page_that_is_not_connected_yet_waits_for_it(house: 
     async def ask() -> None:
         answers.append(await house.asks(expects_page=True))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             await anyio.wait_all_tasks_blocked()  # the question has arrived, and waits

@@ -257,7 +257,7 @@ async def test_a_stop_of_one_kernel_leaves_the_other_alone(house: House) -> None
         house.lab.fake.add(touch("made"))
         thread_id = await talk.start_thread(house.lab.workspace)
         turns.append((talk, await talk.start_turn(thread_id)))
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len(house.page.notices("serverRequest/opened")) < len(turns):
                 await house.page.ask("serverRequest/list", {})
     assert house.server.interrupt_kernel("k1") == 1
@@ -324,8 +324,12 @@ async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house:
     assert len(watched["open"]) == 2
     assert {r["delegate"]["name"] for r in state["requests"]} == {"#1", "#2"}
     assert [row["status"] for row in state["delegates"]] == ["running", "running"]
+    assert [row["waitsOn"] for row in state["delegates"]] == ["approval", "approval"]
     listed = await house.page.ask("serverRequest/list", {})
     assert len(listed["data"]) == 2, "each once, though two turns show it"
+    # So a page finds the output that it is asked in, which is not of the turn that asks.
+    assert [request["shownIn"] for request in listed["data"]] == [[turn_id], [turn_id]]
+    assert turn_id not in {request["turnId"] for request in listed["data"]}
 
     await house.kernel.ask("turn/interrupt", place)
     await house.kernel.turn_end(turn_id)
@@ -340,6 +344,7 @@ async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house:
         for op in told["ops"] if told["turnId"] == turn_id else ():
             fold(state, op)
     assert [row["status"] for row in state["delegates"]] == ["interrupted", "interrupted"]
+    assert [row["waitsOn"] for row in state["delegates"]] == [None, None]
     assert all(request["outcome"] is not None for request in state["requests"])
     child = {key: started["tasks"][0][key] for key in ("threadId", "turnId")}
     seen = await house.page.ask("turn/snapshot", child)

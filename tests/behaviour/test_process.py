@@ -87,7 +87,7 @@ async def test_the_end_of_the_server_ends_its_commands(lab: Lab) -> None:
         thread_id = await server.talk.start_thread(lab.workspace, **FULL)
         await server.talk.start_turn(thread_id)
         pid_file = lab.workspace / "pid"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not pid_file.exists() or not pid_file.read_text().endswith("\n"):
                 await anyio.sleep(0.005)
         group = int(pid_file.read_text())

@@ -172,6 +172,24 @@ async def test_models_are_listed_in_pages(lab: Lab, talk: Talk) -> None:
         assert (await talk.refused("model/list", {"cursor": cursor})).message == text
 
 
+async def test_models_of_another_provider_are_listed_if_it_is_named(lab: Lab, talk: Talk) -> None:
+    listed = await talk.ask("model/list", {"modelProvider": "offline"})
+    assert listed["data"]
+    assert not any(model["isDefault"] for model in listed["data"])
+    named = await talk.ask("model/list", {"modelProvider": "fake"})
+    assert named == await talk.ask("model/list", {})
+    refused = await talk.refused("model/list", {"modelProvider": "absent"})
+    assert refused.message == "Model provider `absent` not found"
+
+
+async def test_many_who_ask_for_the_models_at_once_are_one_question(lab: Lab, talk: Talk) -> None:
+    sent = [talk.make("model/list", {}) for _ in range(200)]
+    await talk.send(*sent)
+    for message in sent:
+        assert len((await talk.response(message["id"]))["data"]) == 1
+    assert lab.fake.connections == 1
+
+
 async def test_limits_and_another_model_are_told(lab: Lab, talk: Talk) -> None:
     headers = {"x-codex-primary-used-percent": "41.6", "x-codex-primary-window-minutes": "300"}
     lab.fake.add(say("ok").with_headers(headers).by_model("other-model"))

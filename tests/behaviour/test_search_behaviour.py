@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from codex_jupyter.server import file_searches
+from codex_jupyter.server.rights import PAGE
 from codex_jupyter.tools import file_search
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
@@ -150,6 +151,34 @@ async def test_only_the_newest_query_is_answered(lab: Lab, gate: Path, talk: Tal
     gate.touch()
     await talk.told("fuzzyFileSearch/sessionCompleted")
     assert [told["query"] for told in talk.notices("fuzzyFileSearch/sessionUpdated")] == ["bet"]
+
+
+async def test_owners_share_their_sessions_and_pages_do_not(lab: Lab) -> None:
+    fill(lab.workspace, "file")
+    start: Json = {"sessionId": "s", "roots": [str(lab.workspace)]}
+    one_word = {"sessionId": "s", "query": "fi"}
+    async with (
+        lab.serving() as server,
+        connect(server, experimentalApi=True) as one,
+        connect(server, experimentalApi=True) as two,
+        connect(server, rights=PAGE, experimentalApi=True) as page,
+    ):
+        for talk in (one, two, page):  # each is known to the engine from here on
+            await talk.ask("thread/loaded/list", {})
+        await one.ask("fuzzyFileSearch/sessionStart", start)
+        await two.ask("fuzzyFileSearch/sessionUpdate", one_word)
+        for talk in (one, two):
+            told = await talk.told("fuzzyFileSearch/sessionUpdated")
+            assert [found["path"] for found in told["files"]] == ["file"]
+        refused = await page.refused("fuzzyFileSearch/sessionUpdate", one_word)
+        assert "not found: s" in refused.message
+        await page.ask("fuzzyFileSearch/sessionStart", start)
+        await page.ask("fuzzyFileSearch/sessionUpdate", {**one_word, "query": "f"})
+        await page.told("fuzzyFileSearch/sessionCompleted")
+        for talk in (one, two, page):
+            await talk.ask("thread/loaded/list", {})
+        heard = [len(t.notices("fuzzyFileSearch/sessionUpdated")) for t in (one, two, page)]
+        assert heard == [1, 1, 1]
 
 
 async def test_a_session_is_replaced_bounded_and_ends_with_its_connection(

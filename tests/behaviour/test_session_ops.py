@@ -4,7 +4,7 @@ import pytest
 
 from codex_jupyter.server.rights import kernel_rights
 from tests.behaviour.conftest import Lab
-from tests.behaviour.talk import Json, Talk, connect
+from tests.behaviour.talk import Json, Talk, connect, text
 from tests.fake_model import call, say
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +106,49 @@ async def test_settings_count_from_the_next_turn_on(lab: Lab, talk: Talk) -> Non
     assert resumed["model"] == "other"
 
 
+async def test_what_a_turn_changes_of_the_settings_is_told_before_its_answer(
+    lab: Lab, talk: Talk
+) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    lab.fake.add(*[say("x") for _ in range(4)])
+    await talk.turn(thread_id, "one")
+    assert talk.notices("thread/settings/updated") == []
+    before = len(talk.heard)
+    await talk.turn(thread_id, "two", model="other", effort="low", approvalPolicy="never")
+    methods = talk.methods(after=before)
+    assert methods[:2] == ["thread/settings/updated", "=turn/start"]
+    (told,) = talk.notices("thread/settings/updated")
+    settings = told["threadSettings"]
+    assert (settings["model"], settings["effort"]) == ("other", "low")
+    assert settings["approvalPolicy"] == "never"
+    # What is as it was is no news.
+    await talk.turn(thread_id, "three", model="other", outputSchema={"type": "object"})
+    assert len(talk.notices("thread/settings/updated")) == 1
+    await talk.refused(
+        "turn/start", {"threadId": thread_id, "input": [text("x")], "model": "y", "cwd": "relative"}
+    )
+    await talk.turn(thread_id, "four")
+    assert len(talk.notices("thread/settings/updated")) == 1
+
+
+async def test_settings_that_come_with_a_turn_are_told_to_all_who_follow(lab: Lab) -> None:
+    async with lab.serving() as server, connect(server) as talk, connect(server) as other:
+        thread_id = await talk.start_thread(lab.workspace)
+        lab.fake.add(say("a"), say("b"), say("c"))
+        await talk.turn(thread_id)
+        await other.ask("thread/resume", {"threadId": thread_id})
+        changing = await talk.start_turn(thread_id, model="other", effort="high")
+        told = (await other.told("thread/settings/updated"))["threadSettings"]
+        assert (told["model"], told["effort"]) == ("other", "high")
+        await other.turn_end(changing)
+        again = await talk.start_turn(thread_id, model="other", effort="high")
+        await other.turn_end(again)
+        assert len(other.notices("thread/settings/updated")) == 1
+        assert other.methods().count("turn/started") == 2
+    heard = [method for method in other.methods() if method.startswith(("thread/s", "turn/"))]
+    assert heard.index("thread/settings/updated") < heard.index("turn/started")
+
+
 async def test_the_model_is_told_what_changed_around_it(lab: Lab, talk: Talk) -> None:
     thread_id = await talk.start_thread(lab.workspace)
     lab.fake.add(say("a"), say("b"), say("c"))
@@ -201,4 +244,9 @@ async def test_a_kernel_may_not_order_commands_nobody_is_asked_about(lab: Lab) -
             assert "this connection (kernel) may not" in refusal.message
         refusal = await owner.refused("thread/shellCommand", {**asked, "command": " "})
         assert refusal.message == "command must not be empty"
+        refusal = await owner.refused("thread/shellCommand", {**asked, "timeoutMs": -1})
+        assert (refusal.code, refusal.message) == (
+            -32602,
+            "thread/shellCommand timeoutMs must be non-negative, got -1",
+        )
     assert not (lab.workspace / "made").exists()

@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from codex_jupyter.core.turn import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import NoActiveTurnError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.events import TokenUsageUpdated
@@ -159,7 +159,7 @@ async def test_input_is_taken_only_while_it_will_still_be_answered(lab: Lab) -> 
             lab.fake.add(say("first"), say("second"))
             before = session.state.log.last
             turn_id = await talk.start_turn(thread_id, f"wish {n}")
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 while not any(
                     isinstance(event.msg, TokenUsageUpdated)
                     for event in session.state.log.since(before) or ()

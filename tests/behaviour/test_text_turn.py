@@ -4,7 +4,7 @@ import pytest
 
 from codex_jupyter.protocol.jsonrpc import encode
 from tests.behaviour.conftest import Lab
-from tests.behaviour.talk import Talk, connect, text
+from tests.behaviour.talk import Json, Talk, connect, text
 from tests.fake_model import call, raw, reason, say
 
 pytestmark = pytest.mark.anyio
@@ -161,6 +161,28 @@ async def test_overrides_of_a_turn_stay_for_later_turns(lab: Lab, talk: Talk) ->
     await talk.turn(thread_id, model="other-model")
     await talk.turn(thread_id)
     assert [request["model"] for request in lab.fake.requests] == ["other-model"] * 2
+
+
+async def test_an_effort_is_whatever_the_provider_calls_it(lab: Lab, talk: Talk) -> None:
+    lab.configure(supports_reasoning="true")
+    lab.fake.add(say("a"))
+    thread_id = await talk.start_thread(lab.workspace)
+    await talk.turn(thread_id, effort="max")
+    assert (await talk.ask("thread/resume", {"threadId": thread_id}))["reasoningEffort"] == "max"
+    asked: Json = {"threadId": thread_id, "input": [text("x")]}
+    assert "`effort`" in (await talk.refused("turn/start", {**asked, "effort": ""})).message
+
+
+async def test_a_model_without_a_name_is_refused_before_it_stays(lab: Lab, talk: Talk) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    lab.fake.add(say("a"))
+    await talk.turn(thread_id)
+    asked: Json = {"threadId": thread_id, "model": ""}
+    for method, more in (("turn/start", {"input": [text("x")]}), ("thread/settings/update", {})):
+        refused = await talk.refused(method, {**asked, **more})
+        assert (refused.code, refused.message) == (-32600, "model must not be empty")
+    forked = await talk.ask("thread/fork", {"threadId": thread_id})
+    assert forked["model"] == "fake-model"
 
 
 async def test_an_output_schema_counts_for_one_turn_only(lab: Lab, talk: Talk) -> None:

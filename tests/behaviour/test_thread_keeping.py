@@ -49,6 +49,27 @@ async def test_a_name_is_told_listed_and_kept(lab: Lab) -> None:
         assert refusal.message == f"ephemeral thread does not support metadata updates: {short}"
 
 
+async def test_answers_come_before_what_everybody_is_told(lab: Lab) -> None:
+    """As the original does it; what is told is on disk before either."""
+    told = {
+        "thread/name/set": "thread/name/updated",
+        "thread/archive": "thread/archived",
+        "thread/unarchive": "thread/unarchived",
+        "thread/delete": "thread/deleted",
+    }
+    async with lab.serving() as server, connect(server) as talk, connect(server) as other:
+        await other.ask("thread/loaded/list", {})
+        await begun(lab, talk)
+        for method, notice in told.items():
+            more = {"name": "N"} if method == "thread/name/set" else {}
+            await talk.ask(method, {"threadId": ONE, **more})
+            await talk.told(notice, threadId=ONE)
+            methods = talk.methods()
+            assert methods.index(f"={method}") < methods.index(notice)
+            if method != "thread/name/set":  # that is told to who hears the thread
+                await other.told(notice, threadId=ONE)
+
+
 async def test_an_archived_thread_is_put_away_and_comes_back(lab: Lab, talk: Talk) -> None:
     """Case 7 of the ids."""
     await begun(lab, talk)
@@ -104,6 +125,22 @@ async def test_a_deleted_thread_is_gone_and_its_id_free(lab: Lab, talk: Talk) ->
     unused = await talk.start_thread(lab.workspace)
     await talk.ask("thread/delete", {"threadId": unused})
     assert unused not in (await talk.ask("thread/loaded/list", {}))["data"]
+
+
+async def test_who_leaves_a_thread_last_may_have_it_unloaded(lab: Lab) -> None:
+    leave = {"threadId": ONE, "unload": True}
+    async with lab.serving() as server, connect(server) as talk, connect(server) as other:
+        await begun(lab, talk)
+        await other.ask("thread/resume", {"threadId": ONE})
+        assert (await talk.ask("thread/unsubscribe", leave))["status"] == "unsubscribed"
+        assert (await other.ask("thread/loaded/list", {}))["data"] == [ONE]
+        lab.fake.add(say("long", deltas=2).hang(after=3))
+        turn_id = await other.start_turn(ONE)
+        await lab.fake.wait_for_hang()
+        assert (await other.ask("thread/unsubscribe", leave))["status"] == "unsubscribed"
+        assert (await other.ask("thread/loaded/list", {}))["data"] == []
+        turns = await other.ask("thread/turns/list", {"threadId": ONE})
+        assert (turns["data"][0]["id"], turns["data"][0]["status"]) == (turn_id, "interrupted")
 
 
 async def test_a_thread_of_another_server_is_not_moved(lab: Lab) -> None:
@@ -208,7 +245,7 @@ async def test_no_created_thread_is_lost_however_late_its_reader() -> None:
     with created.subscribe() as slow, created.subscribe() as quick:
         for thread_id in ids:
             created.add(thread_id)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert [await quick.next() for _ in ids] == ids
             with anyio.move_on_after(0):
                 await quick.next()

@@ -19,7 +19,7 @@ async def test_a_chosen_id_waits_for_the_turn_that_leaves(lab: Lab, talk: Talk) 
     thread_id = await talk.start_thread(lab.workspace, **FULL)
     first = await talk.start_turn(thread_id)
     await talk.item_started("commandExecution")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not (lab.workspace / "started").exists():
             await anyio.sleep(0.005)
     stop = await talk.request("turn/interrupt", {"threadId": thread_id, "turnId": first})

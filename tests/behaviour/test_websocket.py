@@ -41,7 +41,7 @@ class WsServer:
 
     async def line(self, pattern: str) -> re.Match[str]:
         """Wait for a line on standard error."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not (found := [m for line in self.told if (m := re.search(pattern, line))]):
                 await self.news.wait()
         return found[0]
@@ -62,7 +62,7 @@ class WsServer:
             self.news = anyio.Event()
 
     async def wait(self) -> int:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while (code := self.process.poll()) is None:
                 await anyio.sleep(0.01)
         return code

@@ -49,7 +49,7 @@ async def served(**answers: Any) -> AsyncGenerator[tuple[Server, MemoryStreams]]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.peer.run)
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 yield server, ours
         except Exception as error:  # noqa: BLE001 - raised again below
             failure = error
@@ -82,7 +82,7 @@ async def test_a_refused_greeting_is_raised_as_it_is() -> None:
 async def test_a_connection_that_ends_during_the_greeting_is_raised_as_it_is() -> None:
     ours, theirs = memory_pair()
     await theirs.aclose()
-    with anyio.fail_after(5), pytest.raises(PeerClosedError):
+    with anyio.fail_after(30), pytest.raises(PeerClosedError):
         async with CodexClient.open(ours):
             raise AssertionError("not reached")
 

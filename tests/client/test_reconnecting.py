@@ -98,7 +98,7 @@ async def linked() -> AsyncGenerator[tuple[Server, CodexClient]]:
     async with anyio.create_task_group() as tasks:
         server._tasks = tasks
         try:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 streams = await server.connect()
                 async with CodexClient.open(streams, again=server.connect) as client:
                     await client.call("thread/start", {})

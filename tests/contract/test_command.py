@@ -52,7 +52,7 @@ def children() -> set[int]:
 
 @pytest.mark.parametrize("source", [ECHO, LOUD])
 async def test_messages_go_both_ways_whatever_it_says_beside(source: str) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with open_command(python(source)) as program:
             await program.streams.send([{"n": 1}, {"n": 2}])
             found = list(await program.streams.receive())
@@ -68,7 +68,7 @@ async def test_messages_go_both_ways_whatever_it_says_beside(source: str) -> Non
 async def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "END_LIMIT", 0.05)
     before = children()
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         async with open_command(python(DEAF)) as program:
             await program.streams.receive()
             assert len(children() - before) == 1
@@ -79,7 +79,7 @@ async def test_one_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_cancelled_block_leaves_no_program() -> None:
     before = children()
-    with anyio.fail_after(20):
+    with anyio.fail_after(30):
         with anyio.CancelScope() as scope:
             async with open_command(python(ECHO)) as program:
                 await program.streams.send([{"n": 1}])
@@ -115,7 +115,7 @@ async def _answer(
 
 async def test_a_client_of_a_program_says_why_it_ended(lab: Lab) -> None:
     source = "import sys; sys.exit('out of order')"
-    with anyio.fail_after(20), pytest.raises(PeerClosedError, match="status 1: out of order"):
+    with anyio.fail_after(30), pytest.raises(PeerClosedError, match="status 1: out of order"):
         async with open_by_command(python(source), answer=_answer):
             pass
 

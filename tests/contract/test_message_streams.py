@@ -64,7 +64,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
 
 async def receive(streams: MessageStreams, count: int) -> list[Message | Garbage]:
     found: list[Message | Garbage] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while len(found) < count:
             batch = await streams.receive()
             assert batch, "a batch holds at least one message"
@@ -88,7 +88,7 @@ async def test_a_batch_larger_than_any_buffer_arrives(pair: Pair) -> None:
     async def read() -> None:
         found.extend(await receive(pair.right, len(sent)))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pair.left.send, sent)
             tasks.start_soon(read)
@@ -106,7 +106,7 @@ async def test_a_reader_that_does_not_read_makes_the_sender_wait(pair: Pair) -> 
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(flood)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             before = -1
             while before != sent:
                 before = sent
@@ -123,7 +123,7 @@ async def test_what_was_sent_before_the_end_is_read_before_it(pair: Pair) -> Non
     await pair.drop_right()
     assert await receive(pair.left, 2) == [{"n": 1}, {"n": 2}]
     for _ in range(2):
-        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+        with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
             await pair.left.receive()
 
 
@@ -132,7 +132,7 @@ async def test_a_waiting_receive_ends_with_the_other_side(pair: Pair) -> None:
         await anyio.lowlevel.checkpoint()
         await pair.drop_right()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(drop)
             with pytest.raises(anyio.EndOfStream):
@@ -141,7 +141,7 @@ async def test_a_waiting_receive_ends_with_the_other_side(pair: Pair) -> None:
 
 async def test_sending_to_somebody_who_left_is_told(pair: Pair) -> None:
     await pair.drop_right()
-    with anyio.fail_after(5), pytest.raises(anyio.BrokenResourceError):
+    with anyio.fail_after(30), pytest.raises(anyio.BrokenResourceError):
         for _ in range(1_000):
             await pair.left.send([{"text": "x" * 1_000}])
 
@@ -149,7 +149,7 @@ async def test_sending_to_somebody_who_left_is_told(pair: Pair) -> None:
 async def test_closing_twice_is_fine_and_ends_reading_here(pair: Pair) -> None:
     await pair.left.aclose()
     await pair.left.aclose()
-    with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+    with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
         await pair.left.receive()
 
 
@@ -203,7 +203,7 @@ async def test_a_line_may_come_in_pieces_even_inside_a_character(lines: Lines) -
     async def read() -> None:
         found.extend(await receive(lines.streams, 1))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
             for n in range(len(data)):
@@ -249,7 +249,7 @@ async def test_a_long_line_is_read_whole(lines: Lines) -> None:
     async def read() -> None:
         found.extend(await receive(lines.streams, 1))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
             await anyio.to_thread.run_sync(_write_all, lines.raw, encode(message) + b"\n")
@@ -269,7 +269,7 @@ async def test_a_line_that_is_too_long_is_skipped_to_its_end(
     async def read() -> None:
         found.extend(await receive(lines.streams, 2))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
             await anyio.to_thread.run_sync(_write_all, lines.raw, data)
@@ -283,9 +283,9 @@ async def test_a_reset_connection_is_an_end_like_another() -> None:
         streams = StdioStreams(one.fileno(), one.fileno())
         one.send(b"unread")
         two.close()  # with unread bytes: the other side is reset
-        with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+        with anyio.fail_after(30), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await streams.receive()
-        with anyio.fail_after(5), pytest.raises(anyio.EndOfStream):
+        with anyio.fail_after(30), pytest.raises(anyio.EndOfStream):
             await streams.receive()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from codex_jupyter.core.turn import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import AgentError
 from codex_jupyter.protocol.events import RequestOpened
 from codex_jupyter.protocol.ops import Compact, TurnOverrides, UserShell

@@ -4,6 +4,7 @@ import asyncio
 
 import anyio
 import anyio.lowlevel
+import psutil
 import pytest
 
 from codex_jupyter.core.delegate import DelegateHandle, DelegateWish
@@ -14,6 +15,7 @@ from codex_jupyter.ids import new_thread_id
 from codex_jupyter.protocol.events import ItemCompleted, ThreadClosed, TurnCompleted
 from codex_jupyter.protocol.ops import UserTurn
 from tests.behaviour.talk import background
+from tests.core.agency import busy
 from tests.core.handles import interactive, joined, kinds, one_shot, rest_of
 from tests.core.tree import LIMIT, Tree, prompt, shell, words_of
 from tests.fake_model import say
@@ -281,3 +283,43 @@ async def test_a_turn_that_is_stopped_gets_no_delegate_while_it_waits_for_others
     await tree.end_of(turn.turn_id)
     await slow.aclose()
     assert not tree.requests["#child"]
+
+
+@pytest.mark.parametrize("how", ["token", "parent", "close", "twice"])
+async def test_a_stuck_command_is_killed_with_its_group(tree: Tree, how: str) -> None:
+    root = await tree.root(approval_policy="never", sandbox="danger-full-access")
+    turn, token = await busy(tree, root), CancelToken()
+    deaf = "trap '' TERM INT HUP; sleep 300 & echo $! >> asked; echo $$ >> asked; wait; sleep 300"
+    tree.plan("#child", shell(deaf))
+    handle = await one_shot(tree, root, token, turn=turn)
+    asked = tree.workspace / "asked"
+    with anyio.fail_after(LIMIT):
+        while not (asked.exists() and len(asked.read_text().split()) == 2):
+            await anyio.lowlevel.checkpoint()
+    numbers = [int(number) for number in asked.read_text().split()]
+    assert all(_lives(number) for number in numbers)
+    match how:
+        case "token":
+            token.cancel("enough")
+        case "close":
+            with anyio.fail_after(LIMIT):
+                await handle.aclose()
+        case _:
+            root.interrupt(turn.turn_id)
+            if how == "twice":
+                await anyio.lowlevel.checkpoint()
+                root.interrupt(turn.turn_id)
+            await tree.end_of(turn.turn_id)
+            # The parent's end comes after the child's, and after its processes'.
+            assert handle.status == "closed"
+    await joined(handle)
+    assert [number for number in numbers if _lives(number)] == []
+    assert [end["status"] for end in tree.ends(handle.thread_id)] == ["interrupted"]
+
+
+def _lives(number: int) -> bool:
+    """Tell whether a process works; where nobody reaps orphans the dead are still listed."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

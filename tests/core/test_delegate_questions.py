@@ -157,6 +157,35 @@ async def test_a_start_that_hangs_ends_with_the_stop(tmp_path: Path) -> None:
             await tree.manager.close(root.thread_id)
 
 
+@pytest.mark.parametrize("way", ["by its stream", "by its mark"])
+async def test_of_two_calls_at_once_each_gets_its_own_form(
+    tmp_path: Path, way: str, request: pytest.FixtureRequest
+) -> None:
+    end = things(tmp_path, startup_timeout_sec=20)
+    if way == "by its stream":
+        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("mcp_address")}"'
+    async with growing(tmp_path, end=end) as tree:
+        root = await tree.root(approval_policy="never", sandbox="danger-full-access")
+        handles: dict[str, DelegateHandle] = {}
+        for who in ("#first", "#second"):
+            asked = {"who": who, "echo": way == "by its mark"}
+            tree.plan(who, call("mcp__things__choose_for", asked, call_id=who), say("done"))
+            handles[who] = await one_shot(tree, root, CancelToken(), words=who)
+            with anyio.fail_after(3 * LIMIT):
+                await tree.until(lambda who=who: tree.started(None, id=who))
+        for question in [await tree.question(1), await tree.question(2)]:
+            params = params_of(question)
+            assert params["itemId"] == params["message"]
+            assert params["threadId"] == handles[params["message"]].thread_id
+            assert "_meta" not in params  # our own mark is nobody's business
+            content = {"colour": params["message"]}
+            assert tree.answer(root, question, {"action": "accept", "content": content})
+        for who, handle in handles.items():
+            await joined(handle)
+            assert f"{who}: " in tree.outputs(who)[0]
+            assert f"'{who}'" in tree.outputs(who)[0]
+
+
 async def test_a_form_does_not_outlive_the_call_it_belongs_to(tmp_path: Path) -> None:
     end = things(tmp_path, startup_timeout_sec=20, tool_timeout_sec=0.5)
     async with growing(tmp_path, end=end) as tree:

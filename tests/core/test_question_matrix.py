@@ -1,10 +1,6 @@
 """Every kind of question a delegate can ask, and every way it can end."""
 
-import importlib
-import socket
-import subprocess
-import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,7 +105,7 @@ KINDS = {
     ),
     "elicitation": Kind(
         call("mcp__things__choose", {}, call_id="c1"),
-        COLOUR,
+        {"action": "accept", "content": {"colour": "blue", "count": 3}},
         Refused("no"),
         accepted=("completed", "blue"),
         declined=("completed", "decline"),
@@ -160,34 +156,13 @@ async def end_it(tree: Tree, root: Session, handle: DelegateHandle, kind: Kind, 
 
 async def waits_for_its_reader(handle: DelegateHandle) -> None:
     with anyio.fail_after(LIMIT):
-        while not handle._events._taken.statistics().tasks_waiting:
+        while not handle._events._taken.waiting:
             await anyio.lowlevel.checkpoint()
 
 
 def outputs(child: Session) -> Sequence[str]:
     """Return what the tools gave back, as the delegate remembers it."""
     return [str(item["output"]) for item in child.state.history.items if "output" in item]
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    """Where an MCP server listens; one for all cells, because each takes a second to start."""
-    pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, str(MCP_PROGRAM), "http", str(port)]
-    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert program.stderr is not None
-        # The library takes seconds to load, which no wait in a cell shall last.
-        importlib.import_module("mcp.client.streamable_http")
-        while "running on" not in (line := program.stderr.readline()):
-            assert line, "the MCP server did not start"
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        program.kill()
-        program.communicate()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -200,7 +175,7 @@ async def test_a_question_ends_as_the_tables_say(
     after = kind.after_full if way == "consumer full" else wanted.after
     end = ""
     if name in ("elicitation", "mcp approval"):
-        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("address")}"'
+        end = f'[mcp_servers.things]\nurl = "{request.getfixturevalue("mcp_address")}"'
     async with growing(tmp_path, end=end) as tree:
         access = "danger-full-access" if name == "elicitation" else "workspace-write"
         policy = "never" if name == "elicitation" else "on-request"

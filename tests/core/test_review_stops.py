@@ -8,11 +8,11 @@ import anyio.lowlevel
 import pytest
 
 from codex_jupyter.core.session import Session
-from codex_jupyter.errors import NoActiveTurnError, NotSteerableError
-from codex_jupyter.ids import new_turn_id
+from codex_jupyter.errors import DuplicateIdError, NoActiveTurnError, NotSteerableError
+from codex_jupyter.ids import TurnId, new_turn_id
 from codex_jupyter.protocol.ops import Compact, Submission
 from tests.core.reviewing import FOUND, check_the_shape, of_custom, review
-from tests.core.tree import Tree, growing, shell, words_of
+from tests.core.tree import LIMIT, Tree, growing, shell, words_of
 from tests.fake_model import reason, say
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ async def test_while_the_merge_base_is_looked_for(
         root = await tree.root()
         turn_id = await tree.begin(root, review({"type": "baseBranch", "branch": "main"}))
         asked = tree.workspace / "asked"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not (asked.exists() and asked.read_text().strip()):
                 await anyio.lowlevel.checkpoint()
         root.interrupt(turn_id)
@@ -99,11 +99,11 @@ async def test_while_a_command_of_the_reviewers_runs(tree: Tree) -> None:
     tree.plan("reviewer", shell("echo $$ > asked; trap '' TERM; sleep 300", "c1"))
     turn_id = await tree.begin(root, of_custom())
     asked = tree.workspace / "asked"
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not (asked.exists() and asked.read_text().strip()):
             await anyio.lowlevel.checkpoint()
     root.interrupt(turn_id)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await stopped(tree, root, turn_id)
     assert not Path(f"/proc/{asked.read_text().strip()}").exists()
 
@@ -180,3 +180,30 @@ async def test_a_thread_that_is_closed_during_a_review(tree: Tree) -> None:
     assert (end["id"], end["status"]) == (turn_id, "interrupted")
     assert tree.manager.loaded == ()
     assert len(tree.items(root, "exitedReviewMode")) == 1
+
+
+async def test_a_review_whose_id_is_taken_stops_nothing(tree: Tree) -> None:
+    root = await tree.root()
+    tree.plan("#root", say("first"), say("long", deltas=4).hang(after=3))
+    used = (await tree.turn(root, "#root"))["id"]
+    running = await tree.begin(root, "go on")
+    await tree.hanging()
+    for taken in (used, running):
+        with pytest.raises(DuplicateIdError):
+            await root.submit(Submission(TurnId(taken), of_custom(), chosen_by_caller=True))
+    tree.fake.resume()
+    assert (await tree.end_of(running))["status"] == "completed"
+
+
+async def test_a_review_does_not_undo_an_end_that_is_decided(tree: Tree) -> None:
+    root = await tree.root()
+    first = await tree.begin(root, "#root")
+    turn = root.active
+    assert turn is not None
+    with anyio.fail_after(LIMIT):
+        while not turn.closed:
+            await anyio.lowlevel.checkpoint()
+    assert root.active is turn
+    second = await tree.begin(root, of_custom())
+    assert (await tree.end_of(first))["status"] == "completed"
+    assert (await tree.end_of(second))["status"] == "completed"

@@ -1,13 +1,17 @@
 """Review turns: what is reviewed, what is shown, what stays."""
 
+import errno
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from codex_jupyter.core.config import ThreadOptions
 from codex_jupyter.core.session import Session
-from codex_jupyter.core.turn import Spoken
+from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.protocol.events import (
     ErrorNoted,
     Event,
@@ -15,10 +19,14 @@ from codex_jupyter.protocol.events import (
     RequestOpened,
     StatusChanged,
     TextDelta,
+    ThreadClosed,
     TokenUsageUpdated,
+    TurnCompleted,
 )
 from codex_jupyter.protocol.ops import TurnOverrides
+from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.store import ThreadStore
 from tests.core.reviewing import (
     FOUND,
     check_the_shape,
@@ -28,7 +36,7 @@ from tests.core.reviewing import (
     prompt_of_the_reviewer,
     review,
 )
-from tests.core.tree import Tree, prompt, refusal, shell, words_of
+from tests.core.tree import Tree, growing, prompt, refusal, shell, words_of
 from tests.fake_model import reason, say
 
 pytestmark = pytest.mark.anyio
@@ -140,8 +148,6 @@ async def test_the_reviewers_words_are_not_the_users_nor_streamed(tree: Tree) ->
 
 
 async def test_the_model_for_reviews_is_a_setting(tmp_path: Any) -> None:
-    from tests.core.tree import growing
-
     async with growing(tmp_path, 'review_model = "sharp-eyes"') as tree:
         root = await tree.root()
         await tree.turn(root, of_custom())
@@ -227,6 +233,24 @@ async def test_input_during_a_review_is_answered_after_it(tree: Tree) -> None:
     assert kinds.index("exitedReviewMode") < kinds.index("userMessage")
 
 
+async def test_the_reviewer_has_closed_with_a_rollout_of_its_own_before_the_turn_ends(
+    tree: Tree,
+) -> None:
+    root = await tree.root()
+    tree.plan("reviewer", say("all good", deltas=8).hang(after=4))
+    turn_id = await tree.begin(root, of_custom())
+    await tree.hanging()
+    (child,) = root.kin.children.values()
+    assert child.path is not None
+    assert not child.path.exists()  # what it says is stored by the turn that shows it
+    tree.heard.add(child.thread_id)
+    tree.fake.resume()
+    await tree.end_of(turn_id)
+    told = [(e.thread_id, type(e.msg)) for e in tree.of()]
+    assert told.index((child.thread_id, ThreadClosed)) < told.index((root.thread_id, TurnCompleted))
+    assert (await tree.manager.resume(child.thread_id, ThreadOptions()))[0].preview
+
+
 async def test_usage_of_the_reviewer_counts(tree: Tree) -> None:
     root = await tree.root()
     await tree.turn(root, "#root")
@@ -267,3 +291,31 @@ async def test_a_reviewer_that_somebody_else_stops_has_found_nothing(tree: Tree,
     assert "reviewer was stopped" in end["error"]["message"]
     check_the_shape(tree, root, turn_id)
     assert tree.items(root, "exitedReviewMode")[0]["output"] is None
+
+
+def no_room_for_commands(descriptor: int, data: bytes | memoryview) -> int:
+    """Write anything but what tells of a command that has run."""
+    if b'"exitCode":0' in bytes(data).replace(b" ", b""):
+        raise OSError(errno.ENOSPC, "no space is left")
+    return os.write(descriptor, data)
+
+
+async def test_a_review_that_cannot_be_stored_says_so_and_spoils_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async with growing(tmp_path, disk=Disk(write=no_room_for_commands)) as tree:
+        root = await tree.root()
+        tree.plan("reviewer", shell("ls", "c1"), say("all good"))
+        turn_id = await tree.begin(root, of_custom())
+        end = await tree.end_of(turn_id)
+        assert end["status"] == "failed"
+        assert "no space is left" in end["error"]["message"]
+        (said,) = tree.items(root, "agentMessage")
+        assert "no space is left" in said["text"]
+        assert len(tree.items(root, "exitedReviewMode")) == 1
+        assert tree.manager.loaded == (root.thread_id,)
+        assert (await tree.turn(root, "#root"))["status"] == "completed"
+    # Leaving closes all threads, that of the reviewer whose rollout has no room included.
+    again = ThreadStore(tree.home)
+    assert (await again.open(root.thread_id))[1].thread_id == root.thread_id
+    await again.aclose()

@@ -33,7 +33,7 @@ async def managed(home: Path, events: list[Event]) -> AsyncGenerator[ThreadManag
     settings = Settings.load(environ=environ, overrides=["model_provider=offline"])
     manager = ThreadManager(settings, ThreadStore(home), events.append)
     started = anyio.Event()
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(manager.run, started)
             await started.wait()

@@ -26,6 +26,7 @@ from codex_jupyter.protocol.events import (
 from codex_jupyter.protocol.items import TextInput
 from codex_jupyter.protocol.ops import Submission, TurnOp, UserTurn
 from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
 from tests.behaviour.talk import background, environment, write_config
@@ -46,7 +47,7 @@ Json = dict[str, Any]
 Planned = Answer | Callable[[Json], Answer]
 """What the model answers, or how it finds its answer in a request."""
 
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds a wait may last; what is waited for takes milliseconds."""
 
 
@@ -201,13 +202,16 @@ class Tree:
 
 
 @asynccontextmanager
-async def growing(tmp_path: Path, *lines: str, end: str = "") -> AsyncGenerator[Tree]:
+async def growing(
+    tmp_path: Path, *lines: str, end: str = "", disk: Disk | None = None
+) -> AsyncGenerator[Tree]:
     """Run a tree; leaving ends it as the server does.
 
     Args:
         tmp_path: Gets a home and a workspace.
         lines: For config.toml, above its tables.
         end: Tables for the end of config.toml.
+        disk: What rollouts are written to; default: the real one.
     """
     workspace = tmp_path / "workspace"
     workspace.mkdir(exist_ok=True)
@@ -217,7 +221,7 @@ async def growing(tmp_path: Path, *lines: str, end: str = "") -> AsyncGenerator[
         with (tree.home / "config.toml").open("a") as file:
             file.write(f"\n{end}\n")
         settings = Settings.load(environ=environment(tree.home), overrides=())
-        store = ThreadStore(tree.home)
+        store = ThreadStore(tree.home, disk=disk)
         tree.manager = ThreadManager(settings, store, tree.publish, lambda t: t in tree.heard)
         started = anyio.Event()
         async with background() as tasks:

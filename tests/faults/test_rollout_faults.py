@@ -86,7 +86,7 @@ class Bench:
         return [event.msg for event in self.events if isinstance(event.msg, kind)]
 
     async def until(self, is_true: Callable[[], bool]) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not is_true():
                 await self._news.wait()
 
@@ -205,7 +205,7 @@ async def test_a_disk_that_cannot_sync_fails_the_turn_and_refuses_the_next(
     disk = FaultyDisk()
     async with open_bench(disk, say("one").hang(after=3)) as bench:
         await bench.start()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await bench.fake.wait_for_hang()
         disk.sync_fails = True
         bench.fake.resume()

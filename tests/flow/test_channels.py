@@ -45,7 +45,7 @@ async def test_taking_waits_for_a_message() -> None:
     async def take() -> None:
         taken.append(await outbox.take())
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(take)
             await anyio.lowlevel.checkpoint()
@@ -100,7 +100,7 @@ async def test_a_closed_outbox_gives_what_it_holds_then_the_end() -> None:
     outbox.put({"n": 1})
     outbox.close()
     outbox.put({"n": 2})
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         assert await outbox.take() == [{"n": 1}]
         assert await outbox.take() == []
         assert await outbox.take() == []
@@ -108,7 +108,7 @@ async def test_a_closed_outbox_gives_what_it_holds_then_the_end() -> None:
 
 async def test_closing_wakes_who_waits() -> None:
     outbox = Outbox(never)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(outbox.take)
             await anyio.lowlevel.checkpoint()
@@ -165,6 +165,31 @@ def test_the_rough_size_is_near_the_encoded_size(value: Any) -> None:
 def delta(text: str, method: str = "item/agentMessage/delta", **params: Any) -> Message:
     base = {"threadId": "t", "turnId": "u", "itemId": "i"}
     return {"method": method, "params": {**base, **params, "delta": text}, "emittedAtMs": 1}
+
+
+async def test_who_can_wait_waits_for_a_reader_that_lags() -> None:
+    outbox = Outbox(merge_deltas, max_bytes=400)
+    heard: list[str] = []
+
+    async def waiter() -> None:
+        await outbox.room()
+        heard.append("there is room")
+
+    with anyio.fail_after(5):
+        await outbox.room()
+        outbox.put({"id": 1, "result": "x" * 150})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter)
+            await anyio.wait_all_tasks_blocked()
+            assert heard == []
+            await outbox.take()
+        assert heard == ["there is room"]
+        outbox.put({"id": 2, "result": "x" * 150})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter)
+            await anyio.wait_all_tasks_blocked()
+            outbox.close()  # nobody waits for a reader that is gone
+    assert len(heard) == 2
 
 
 def test_deltas_of_one_item_merge_and_the_originals_stay() -> None:

@@ -7,7 +7,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.fake_answers import Answer
-from tests.fake_model import call, say
+from tests.fake_model import call, raw, say
 from tests.interop.original import home_for, installed
 from tests.notebook.answering import ControlAnswerer
 from tests.notebook.conftest import (
@@ -179,6 +179,68 @@ def test_an_approval_is_asked_in_the_page(
     (shown,) = [item for item in items if item["type"] == "commandExecution"]
     assert shown["status"] == ("completed" if decision == "accept" else "declined")
     assert (other.folder / "made").exists() == (decision == "accept")
+
+
+_ASKER = Path(__file__).with_name("mcp_asker.py")
+
+
+def of_things(other: Other, tool: str, call_id: str) -> Answer:
+    """Let the model want a tool of an MCP server, by the name this server has for it."""
+    if other.is_ours:
+        return call(f"mcp__things__{tool}", {}, call_id=call_id)
+    member = {"namespace": "mcp__things", "name": tool, "arguments": "{}", "call_id": call_id}
+    item = {"type": "function_call", "id": f"fc_{call_id}", "status": "completed", **member}
+    return raw({"type": "response.output_item.done", "output_index": 0, "item": item})
+
+
+def ready(model: Model, other: Other, answer: Answer) -> Callable[[Json], Answer]:
+    """Have the model wait for the tools: the original does not wait for its MCP servers."""
+
+    def found(body: Json) -> Answer:
+        if "things" in json.dumps(body["tools"]):
+            return answer
+        model.will_first(ready(model, other, answer))
+        return other.run("true", f"wait-{len(body['input'])}")
+
+    return found
+
+
+@pytest.mark.parametrize("said", ["yes", "no"])
+def test_a_form_of_an_mcp_server_is_filled_in_the_page(
+    kernel: Kernel, model: Model, other: Other, said: str
+) -> None:
+    model.will_first(ready(model, other, of_things(other, "form", "c1")))
+    model.will(say("Ok"))
+    entry = f'mcp_servers.things={{command="{sys.executable}",args=["{_ASKER}"]}}'
+    *program, app_server = shlex.split(other.command)
+    command = shlex.join([*program, "-c", entry, app_server])
+    cell = f"%%codex --server {shlex.quote(command)} --cwd {other.folder} --approval on-request"
+    run = kernel.submit(f"{cell} --sandbox danger-full-access\nGo.", allow_stdin=True)
+    answerer = ControlAnswerer(kernel)
+    asked = answerer.question(20)
+    if asked["kind"] == "command":  # whether the tool may run
+        assert asked["command"].startswith("form(")
+        assert "things" in asked["reason"]
+        answerer.decide({"digest": None, **asked}, "accept")
+        kernel.wait_until(lambda: len(answerer.asked()) > 1)
+        asked = answerer.question()
+    assert (asked["kind"], asked["mayDecline"]) == ("question", True)
+    assert [(q["id"], bool(q["options"])) for q in asked["questions"]] == [
+        ("colour", True),
+        ("count", False),
+    ]
+    if said == "yes":
+        answers = {"colour": {"answers": ["blue"]}, "count": {"answers": ["3"]}}
+        assert answerer.answer(asked, answers)["status"] == "ok"
+    else:
+        assert answerer.decide({"digest": None, **asked}, "decline")["status"] == "ok"
+    assert kernel.wait(run).traceback == []
+    told = {
+        "yes": {"action": "accept", "content": {"colour": "blue", "count": 3}},
+        "no": {"action": "decline"},
+    }
+    outputs = [item["output"] for item in model.requests[-1]["input"] if "output" in item]
+    assert json.dumps(told[said]) in json.dumps(outputs[-1]).replace("\\", "")
 
 
 @EMBEDDED

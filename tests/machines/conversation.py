@@ -17,7 +17,7 @@ from tests.fake_model import Answer, FakeModel, say
 
 __all__ = ["Conversation", "Sent"]
 
-LIMIT = 20.0
+LIMIT = 40.0
 """Seconds any wait may last; it takes milliseconds unless something hangs."""
 
 

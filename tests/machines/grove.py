@@ -22,7 +22,7 @@ from tests.core.tree import Tree, growing
 
 __all__ = ["Grove", "Held"]
 
-LIMIT = 20.0
+LIMIT = 40.0
 """Seconds any wait may last; it takes milliseconds unless something hangs."""
 
 

@@ -50,7 +50,7 @@ async def client_of(base_url: str, **changes: Any) -> AsyncGenerator[ResponsesCl
     )
     client = ResponsesClient(replace(endpoint, **changes))
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             yield client
     finally:
         await client.aclose()

@@ -51,7 +51,7 @@ def request(text: str) -> ModelRequest:
 
 async def answer(model: LocalModel, text: str = "hi") -> str:
     got = ""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with model.stream(request(text)) as batches:
             async for batch in batches:
                 got += "".join(event.get("delta", "") for event in batch)
@@ -71,13 +71,13 @@ def is_alive(pid: int) -> bool:
 
 
 async def until_dead(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while is_alive(pid):
             await anyio.sleep(0.01)
 
 
 async def until_started(folder: Path) -> int:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not starts(folder):
             await anyio.sleep(0.01)
     return starts(folder)[0]
@@ -165,7 +165,7 @@ async def test_closing_ends_a_stream_under_way(folder: Path):
         await anext(batches)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(model.aclose)
-            with pytest.raises(ModelError, match="closed here"), anyio.fail_after(5):
+            with pytest.raises(ModelError, match="closed here"), anyio.fail_after(30):
                 await anext(batches)
 
 
@@ -182,7 +182,7 @@ async def test_closing_ends_a_request_that_waits_for_the_start(folder: Path):
     async with local_model(folder) as model, anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
         pid = await until_started(folder)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await model.aclose()
         assert not is_alive(pid)
     assert "was stopped" in str(failures[0])
@@ -193,7 +193,7 @@ async def test_a_cancelled_first_request_leaves_at_once_and_the_next_uses_the_sa
 ):
     (folder / "gate").touch()
     async with local_model(folder) as model:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(answer, model)
                 await until_started(folder)
@@ -205,7 +205,7 @@ async def test_a_cancelled_first_request_leaves_at_once_and_the_next_uses_the_sa
 
 async def test_an_interrupted_answer_leaves_the_engine_to_the_next(folder: Path):
     async with local_model(folder) as model:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with model.stream(request("hang")) as batches:
                 await anext(batches)
         assert await answer(model) == "Paris"
@@ -249,7 +249,7 @@ async def test_an_engine_that_does_not_start_says_why_and_is_tried_again(folder:
 
 async def test_an_engine_that_reports_something_else_is_refused():
     engine = EngineProcess([sys.executable, "-c", "print('hello')"], None)
-    with pytest.raises(ModelError, match="no address but b'hello'"), anyio.fail_after(5):
+    with pytest.raises(ModelError, match="no address but b'hello'"), anyio.fail_after(30):
         await engine.address()
     await engine.aclose()
     await engine.aclose()

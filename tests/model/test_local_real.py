@@ -27,7 +27,7 @@ PATIENCE = 100
 async def model() -> AsyncIterator[LocalModel]:
     local = LocalModel()
     yield local
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await local.aclose()
 
 

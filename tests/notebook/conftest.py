@@ -34,17 +34,25 @@ _get().headless = None
 """
 
 
+Planned = Answer | Callable[[dict[str, Any]], Answer]
+"""What the model answers, or how it finds its answer in a request."""
+
+
 @dataclass(slots=True)
 class Model:
     """The model that the kernels ask: what it shall answer, and what it was asked in this test."""
 
     fake: FakeModelInThread
-    script: "deque[Answer]"
+    script: "deque[Planned]"
     before: int = 0
 
-    def will(self, *answers: Answer) -> None:
+    def will(self, *answers: "Planned") -> None:
         """Answer so next."""
         self.script.extend(answers)
+
+    def will_first(self, answer: "Planned") -> None:
+        """Answer so before all that is planned."""
+        self.script.appendleft(answer)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -58,10 +66,11 @@ class Model:
 
 @pytest.fixture(scope="session")
 def fake_for_kernels() -> Generator[Model]:
-    script: deque[Answer] = deque()
+    script: deque[Planned] = deque()
 
     def answer(body: dict[str, Any]) -> Answer:
-        return script.popleft() if script else status(400, "the script has no answer")
+        planned = script.popleft() if script else status(400, "the script has no answer")
+        return planned(body) if callable(planned) else planned
 
     with run_in_thread(answer) as fake:
         yield Model(fake, script)

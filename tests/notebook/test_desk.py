@@ -35,7 +35,7 @@ async def test_an_answer_from_another_thread_settles_a_question() -> None:
     pending = desk.open(request("r1"))
     answer = {"decision": "accept"}
     assert await anyio.to_thread.run_sync(lambda: desk.settle("r1", answer, digest="d"))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await pending.settled.wait()
     assert (pending.answer, pending.withdrawn) == (answer, False)
 
@@ -50,7 +50,7 @@ async def test_of_many_answers_one_counts() -> None:
         if desk.settle("r1", {"decision": number}, digest="d"):
             taken.append(number)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             for number in range(8):
                 tasks.start_soon(anyio.to_thread.run_sync, settle, number)

@@ -111,6 +111,23 @@ def test_a_question_names_the_delegate_that_asks(
     assert (kernel.folder / "made").exists()
 
 
+@EMBEDDED
+def test_a_row_says_that_its_delegate_waits_for_a_person(
+    kernel: Kernel, model: Model, answerer: Answerer
+) -> None:
+    model.will(call("shell_command", {"command": "touch made"}), say("Done."))
+    run = kernel.submit("delegate('Touch it').result().text", allow_stdin=True)
+    request = answerer.question()
+
+    def waits() -> list[str | None]:
+        return [op["delegate"]["waitsOn"] for op in kernel.ops("delegate")]
+
+    kernel.wait_until(lambda: waits()[-1:] == ["approval"])
+    answerer.decide(request, "decline")
+    assert kernel.wait(run).result == "'Done.'"
+    assert waits()[-1] is None
+
+
 @pytest.mark.parametrize("wait", ["delegate('Go').result()", "await delegate('Go')"])
 def test_a_delegate_works_in_the_kernel_of_the_user(
     kernel: Kernel, model: Model, answerer: Answerer, wait: str
@@ -180,6 +197,28 @@ def _begun(kernel: Kernel) -> list[dict[str, Any]]:
     return [row for row in shown if row["turnId"]]
 
 
+def test_one_that_waits_for_its_place_is_stopped_alone(kernel: Kernel, model: Model) -> None:
+    model.will(say("long", deltas=4).hang(after=3))
+    ran(kernel, "m = delegate_map(['one', 'two', 'three'], limit=1)")
+    model.fake.wait_for_hang()
+    ran(kernel, "m.delegates[1].stop()")
+    kernel.wait_until(lambda: ran(kernel, "m.delegates[1].status").result == "'interrupted'")
+    model.will(say("third"))
+    model.fake.resume()
+    run = ran(kernel, "[(r.status, r.text) for r in m.result()]")
+    assert run.result == "[('completed', 'long'), ('interrupted', ''), ('completed', 'third')]"
+    assert [asked.split()[-1] for asked in prompts(model)] == ["one", "three"]
+
+
+def test_one_that_is_stopped_at_once_is_stopped(kernel: Kernel, model: Model) -> None:
+    # Mostly it is stopped before the server has heard of it; if not, it does not get far.
+    model.will(say("long", deltas=4).hang(after=3))
+    ran(kernel, "d = delegate('Go')\nd.stop()")
+    run = kernel.execute("d.result()")
+    assert run.ename == "TurnInterrupted"
+    assert ran(kernel, "d.status").result == "'interrupted'"
+
+
 @EMBEDDED
 def test_a_page_opens_and_stops_one_of_them(kernel: Kernel, model: Model) -> None:
     model.will(say("partly said", deltas=9).hang(after=6), say("fine"))
@@ -188,11 +227,15 @@ def test_a_page_opens_and_stops_one_of_them(kernel: Kernel, model: Model) -> Non
     kernel.wait_until(lambda: bool(_begun(kernel)))
     row = _begun(kernel)[0]
     ids = {"threadId": row["threadId"], "turnId": row["turnId"]}
-    opened = kernel.ask({"action": "delegate", **ids})
-    assert opened["status"] == "ok"
-    said = [i["text"] for i in opened["snapshot"]["items"] if i["type"] == "agentMessage"]
-    assert said
-    assert "partly said".startswith(said[0])
+
+    def said() -> list[str]:
+        opened = kernel.ask({"action": "delegate", **ids})
+        assert opened["status"] == "ok"
+        return [i["text"] for i in opened["snapshot"]["items"] if i["type"] == "agentMessage"]
+
+    # What the model has sent is only on its way to the kernel.
+    kernel.wait_until(said)
+    assert "partly said".startswith(said()[0])
     assert kernel.ask({"action": "interrupt", **ids}) == {"status": "ok"}
     assert kernel.wait(run).status == "ok"
     assert ran(kernel, "[x.status for x in r]").result == "['interrupted', 'completed']"

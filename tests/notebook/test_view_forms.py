@@ -12,6 +12,7 @@ from codex_jupyter.errors import ConfigError
 from codex_jupyter.notebook.live_view import choose_view, make_view
 from codex_jupyter.notebook.plain_view import PlainView
 from codex_jupyter.view.turn_state import Op, TurnState
+from tests.view.delegate_stories import ADA, Family
 from tests.view.turn_stories import THREAD, TURN
 
 Json = dict[str, Any]
@@ -169,6 +170,20 @@ def test_a_plain_view_has_a_form_for_questions() -> None:
     shown.press("Answer")
     answers = {"colour": {"answers": ["Red"]}, "pin": {"answers": []}}
     assert shown.asked == [{"action": "answer", "requestId": "r2", "answers": answers}]
+
+
+@pytest.mark.parametrize("request_", [APPROVAL, QUESTION], ids=["approval", "question"])
+def test_a_card_of_a_plain_view_says_which_delegate_asks(request_: Json) -> None:
+    shown, family = Shown(), Family()
+    shown.state = family.state
+    family.appears(ADA, "Ada", "explorer").works(ADA).waits(ADA, "waitingOnApproval")
+    asking = {"threadId": ADA, "name": "Ada", "role": "explorer"}
+    shown.push([*family.ops, *family.state.ask({**request_, "delegate": asking})], 1.0)  # type: ignore[typeddict-item]
+    assert shown.all(ipywidgets.Textarea)[0].value.startswith("Asked by Ada (explorer)\n")
+    drawn = shown.all(ipywidgets.HTML)[0].value
+    assert "Waits for your approval" in drawn
+    assert "was still at work" not in drawn
+    assert "when this was saved" not in drawn
 
 
 def test_a_plain_view_stops_the_turn_and_nothing_after_its_end() -> None:

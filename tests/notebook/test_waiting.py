@@ -15,7 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from codex_jupyter.notebook.waiting import Bench, Job, stoppable
 
-LIMIT = 5
+LIMIT = 30
 
 
 @pytest.fixture

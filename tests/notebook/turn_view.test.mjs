@@ -235,6 +235,10 @@ test("the line of a delegate says what it does, or what came of it", () => {
   assert.equal(delegateLine(ROW), "Working");
   assert.equal(delegateLine({ ...ROW, activity: "$ ls" }), "$ ls");
   assert.equal(delegateLine({ ...ROW, status: "waiting" }), "Look.");
+  const asks = { ...ROW, activity: "$ ls", waitsOn: "approval" };
+  assert.equal(delegateLine(asks), "Waits for your approval · $ ls");
+  assert.equal(delegateLine({ ...asks, status: "completed", message: "Found it" }), "Found it");
+  assert.equal(delegateLine(asks, false), "was still at work");
   assert.equal(delegateLine({ ...ROW, status: "completed", message: "\n# **Found** `it`\nmore" }), "Found it");
   assert.equal(delegateLine({ ...ROW, status: "failed", message: "no quota" }), "failed · no quota");
   assert.equal(delegateLine({ ...ROW, activity: "$ ls" }, false), "was still at work");

@@ -14,12 +14,18 @@ from codex_jupyter.protocol.experimental import EXPERIMENTAL_MEMBERS, EXPERIMENT
 from codex_jupyter.protocol.notifications import NOTIFICATIONS
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.schema import EXTENSION, bundle, definition_of, method_of
-from codex_jupyter.protocol.schema_files import BUNDLE_NAME, json_schema_files, typescript_files
+from codex_jupyter.protocol.schema_files import (
+    BUNDLE_NAME,
+    FLAT_BUNDLE_NAME,
+    json_schema_files,
+    typescript_files,
+)
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
+SHAPES = ROOT / "tests" / "data" / "app_server_0.169.json"
 TYPES = ROOT / "labextension" / "view" / "src" / "protocol.ts"
 TSC = ROOT / "labextension" / "node_modules" / "typescript" / "bin" / "tsc"
 
@@ -33,7 +39,10 @@ def test_every_file_is_a_schema_that_needs_no_other(path: str) -> None:
     Draft7Validator.check_schema(FILES[path])
     schema = FILES[path]
     named = set(refs(schema))
-    assert named <= {f"#/definitions/{name}" for name in schema.get("definitions", {})}
+    definitions: Json = schema.get("definitions", {})
+    below = definitions.get("v2", {}) if path == BUNDLE_NAME else {}
+    places = [*definitions, *(f"v2/{name}" for name in below)]
+    assert named <= {f"#/definitions/{name}" for name in places}
     fastjsonschema.compile(schema)
 
 
@@ -89,6 +98,41 @@ def test_files_have_the_names_by_which_other_programs_look_for_them() -> None:
     assert turn_start["title"] == "TurnStartParams"
 
 
+def test_the_files_are_where_the_original_has_them() -> None:
+    shapes = json.loads(SHAPES.read_text(encoding="utf-8"))
+    for kind, methods_here in (
+        ("results", CLIENT_REQUESTS),
+        ("notifications", NOTIFICATIONS),
+        ("requests", SERVER_REQUESTS),
+    ):
+        for method in methods_here.keys() & shapes[kind].keys():
+            name = shapes[kind][method]
+            folder = "v2/"
+            if method.startswith("fuzzyFileSearch") or kind == "requests":
+                folder = ""
+            elif method == "initialize":
+                folder = "v1/"
+            assert f"{folder}{name}.json" in FILES
+    assert "v2/LogoutAccountResponse.json" in FILES
+    assert "v2/AccountLogoutParams.json" not in FILES
+    assert "JSONRPCMessage.json" in FILES
+
+
+def test_the_bundle_keeps_version_2_apart_and_the_other_does_not() -> None:
+    definitions = FILES[BUNDLE_NAME]["definitions"]
+    below = definitions["v2"]
+    assert {"TurnStartParams", "ThreadItem", "TurnCompletedNotification", "RequestId"} <= set(below)
+    outside = {"ClientRequest", "InitializeParams", "FuzzyFileSearchParams", "JSONRPCError"}
+    assert outside <= set(definitions)
+    assert not outside & set(below)
+    assert not set(below) & (set(definitions) - {"v2"})
+    assert all(ref.startswith("#/definitions/v2/") for ref in refs(below))
+    flat = FILES[FLAT_BUNDLE_NAME]
+    assert flat["title"] == "CodexAppServerProtocolV2"
+    assert {*below, "ClientRequest", "ServerNotification"} <= set(flat["definitions"])
+    assert "ServerRequest" not in flat["definitions"]
+
+
 def test_what_is_ours_is_marked() -> None:
     shapes = WHOLE["definitions"]
     start = shapes["TurnStartParams"]["properties"]
@@ -111,7 +155,7 @@ def test_what_is_ours_is_marked() -> None:
         ("TurnStartParams", {"threadId": "x", "input": [{"text": "hi"}]}, False),
         ("TurnStartParams", {"threadId": "x", "input": [{"type": "image", "text": "hi"}]}, False),
         ("TurnStartParams", {"threadId": 1, "input": []}, False),
-        ("TurnStartParams", {"threadId": "x", "input": [], "effort": "enormous"}, False),
+        ("TurnStartParams", {"threadId": "x", "input": [], "effort": ""}, False),
         ("TurnStartParams", {"threadId": "x", "input": [], "new": 1, "model": None}, True),
         ("ClientRequest", {"id": 1, "method": "thread/list", "params": {}}, True),
         ("ClientRequest", {"id": 1.5, "method": "thread/list", "params": {}}, False),

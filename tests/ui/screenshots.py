@@ -1,5 +1,6 @@
 """The pictures of docs/img, taken of real pages: ``python -m tests.ui.screenshots [NAME...]``."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,7 @@ with open("prices.csv") as file:
     rows = [row for row in csv.DictReader(file) if row["price"]]
 print(f"{len(rows)} rows with a price")
 """
+LINES = {"start": 6, "end": 6}
 QUESTION = {
     "id": "missing",
     "header": "Missing prices",
@@ -91,12 +93,18 @@ def patch() -> Answer:
     return call("apply_patch", {"input": PATCH}, call_id="p1")
 
 
-def ready(desk: Desk, name: str, *answers: Answer, theme: str = "JupyterLab Light") -> Notebook:
+def ready(
+    desk: Desk,
+    name: str,
+    *answers: Answer,
+    theme: str = "JupyterLab Light",
+    cell: str = PROMPT,
+) -> Notebook:
     """Open a notebook with the panel, in one theme, at the size of the pictures."""
     (desk.folder / "model.py").write_text(MODEL)
     (desk.folder / "prices.csv").write_text(PRICES)
     (desk.folder / "report.md").unlink(missing_ok=True)
-    notebook = desk.open(name, *answers, prompts=[PROMPT])
+    notebook = desk.open(name, *answers, prompts=[cell])
     notebook.page.set_viewport_size({"width": 1280, "height": 900})
     change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     notebook.page.evaluate(change, theme)
@@ -108,6 +116,8 @@ def shoot(notebook: Notebook, name: str) -> None:
     """Bring what is new into view and take the picture."""
     page = notebook.page
     page.mouse.move(640, 5)
+    for news in page.locator(".Toastify__toast button", has_text="No").all():
+        news.click()
     turn = page.locator(".jp-OutputArea .cxj-turn")
     if turn.count():
         turn.last.evaluate("turn => turn.scrollIntoView({block: 'nearest'})")
@@ -221,8 +231,64 @@ def dark(desk: Desk) -> None:
     notebook.close()
 
 
+def delegates(desk: Desk) -> None:
+    counted = "The area alone explains 79 % of the variance, on 1,187 rows."
+    desk_of = {
+        "How much does the area explain?": [say(counted)],
+        "Are there outliers?": [
+            say("Three flats cost twice what their area suggests; I write their ids down.")
+            + command("cut -d, -f1,2 prices.csv | sort -r | head -3 > outliers.csv")
+        ],
+        "What do the rooms add?": [
+            reason("**Comparing the two fits**")
+            + say("With the rooms the fit gains four points, most of them", deltas=9).hang(after=8)
+        ],
+    }
+    lines = ["import codex_jupyter", "", "prompts = ["]
+    lines += [f"    {prompt!r}," for prompt in desk_of]
+    lines += ["]", "results = await codex_jupyter.delegate_map(prompts, limit=8)"]
+    cell = "\n".join(lines)
+    notebook = ready(desk, "delegates", cell=cell)
+    desk.fake.fake.by_prompt(desk_of)
+    notebook.run("delegate_map")
+    notebook.wait_for_text("1 of 3 done")
+    notebook.page.locator(".jp-OutputArea .cxj-delegate").first.locator("button").first.click()
+    notebook.wait_for_text("Run this command?")
+    shoot(notebook, "delegates")
+    notebook.press("Stop")
+    notebook.wait_idle()
+    desk.fake.resume()
+    notebook.close()
+
+
+def review(desk: Desk) -> None:
+    where = {"absolute_file_path": str(desk.folder / "model.py"), "line_range": LINES}
+    finding = {
+        "title": "[P1] A missing price makes the mean fail",
+        "body": "`row.price` is `None` for 17 rows, so `mean` raises. Leave them out first.",
+        "priority": 1,
+        "confidence_score": 0.9,
+        "code_location": where,
+    }
+    answer = {
+        "findings": [finding],
+        "overall_correctness": "patch is incorrect",
+        "overall_explanation": "The fit is sound apart from the rows without a price.",
+        "overall_confidence_score": 0.8,
+    }
+    notebook = ready(
+        desk, "review", command("cat model.py"), say(json.dumps(answer)), cell="%codex review"
+    )
+    notebook.run("%codex review")
+    notebook.wait_for_text("makes the mean fail")
+    notebook.wait_idle()
+    shoot(notebook, "review")
+    notebook.close()
+
+
+# The delegates last: from then on the model answers by what it is asked.
 SCENES: list[Callable[[Desk], None]] = [
-    *(idle, streaming, approval, question, stopped, failed, reopened, dark)
+    *(idle, streaming, approval, question, stopped, failed, reopened, dark, review, delegates)
 ]
 
 

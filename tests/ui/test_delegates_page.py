@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tests.ui.turn_page import IN_A_BROWSER, Page
-from tests.view.delegate_stories import ADA, CARL, Family, five_delegates
+from tests.view.delegate_stories import ADA, CARL, Family, agents_call, five_delegates
 from tests.view.turn_stories import COMMAND_REQUEST, Story, review_story
 
 NOW = int(time.time())
+ZOE = "01a20352-0000-7000-8000-0000000000fa"
 
 pytestmark = IN_A_BROWSER
 
@@ -106,6 +107,21 @@ def test_rows_change_where_they_are(page: Page) -> None:
     assert page.page.evaluate(tops) == before
 
 
+def test_a_row_that_waits_for_a_person_says_so(page: Page) -> None:
+    family = five_delegates()
+    page.start(family)
+    row = page.page.get_by_role("listitem").filter(has_text="Carl")
+    row.get_by_role("img", name="running").wait_for()
+    family.ops.clear()
+    page.tell(family.waits(CARL, "waitingOnApproval").ops)
+    page.see("Waits for your approval · $ pytest -q tests")
+    row.get_by_role("img", name="waiting for approval").wait_for()
+    family.ops.clear()
+    page.tell(family.waits(CARL).ops)
+    row.get_by_role("img", name="running").wait_for()
+    assert "Waits" not in row.inner_text()
+
+
 def test_one_delegate_is_stopped_and_the_turn_goes_on(page: Page) -> None:
     family = five_delegates()
     page.start(family)
@@ -120,6 +136,19 @@ def test_one_delegate_is_stopped_and_the_turn_goes_on(page: Page) -> None:
     page.tell(family.ops)
     page.see("1 failed · 1 stopped")
     assert page.page.locator(".cxj-stop-one:visible").count() == 1
+
+
+def test_one_that_waits_for_its_place_can_be_stopped(page: Page) -> None:
+    family = five_delegates()
+    waits = agents_call("spawnAgent", ZOE, prompt="Look.", status="inProgress")
+    waits["agents"] = [{"threadId": ZOE, "turnId": "t-5", "nickname": "Zoe"}]
+    page.start(family.started(waits))
+    row = page.page.get_by_role("listitem").filter(has_text="Zoe")
+    row.get_by_role("button", name="Stop Zoe").click()
+    assert page.asked("interrupt") == [{"action": "interrupt", "threadId": ZOE, "turnId": "t-5"}]
+    # One that is only known by name has nothing to stop.
+    idle = page.page.get_by_role("listitem").filter(has_text="Waiting")
+    assert not idle.last.get_by_role("button", name="Stop").is_visible()
 
 
 def test_the_keyboard_unfolds_and_stops(page: Page) -> None:

@@ -46,6 +46,10 @@ class Family(Story):
         usage = {"last": {"inputTokens": sent, "outputTokens": got}, "total": {}, **more}
         return self.hears("thread/tokenUsage/updated", threadId=thread_id, tokenUsage=usage)
 
+    def waits(self, thread_id: str, *flags: str) -> "Family":
+        status = {"type": "active", "activeFlags": list(flags)}
+        return self.hears("thread/status/changed", threadId=thread_id, status=status)
+
     def ends(self, thread_id: str, status: str = "completed", error: str | None = None) -> "Family":
         told = None if error is None else {"message": error}
         turn = {"id": f"turn-{thread_id}", "status": status, "error": told, "durationMs": 3_400}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codex_jupyter.view.delegate_words import delegate_line
 from codex_jupyter.view.delegates import MAX_DELEGATES
 from codex_jupyter.view.requests import pending_request
 from codex_jupyter.view.turn_state import TurnState, fold
@@ -70,6 +71,47 @@ def test_what_it_does_now_is_said_in_a_few_words(item: dict[str, Any], words: st
     family.appears(ADA).works(ADA).does(ADA, {"id": "x", **item})
     assert row(family, ADA)["activity"] == words
     assert row(family.ends(ADA), ADA)["activity"] is None
+
+
+COMMAND = {"type": "commandExecution", "id": "c", "command": "touch made"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "waits"),
+    [
+        (("waitingOnApproval",), "approval"),
+        (("waitingOnUserInput",), "answer"),
+        (("waitingOnApproval", "waitingOnUserInput"), "approval"),
+    ],
+)
+def test_a_row_says_that_its_delegate_waits_for_a_person(flags: tuple[str], waits: str) -> None:
+    family = Family()
+    family.begin()
+    family.appears(ADA).works(ADA).does(ADA, COMMAND).waits(ADA, *flags)
+    shown = row(family, ADA)
+    assert (shown["waitsOn"], shown["activity"]) == (waits, "$ touch made")
+    assert delegate_line(shown, live=True) == f"Waits for your {waits} · $ touch made"
+    assert delegate_line(shown) == "$ touch made"
+    assert replayed(family.ops) == family.state.snapshot()
+    assert row(family.waits(ADA), ADA)["waitsOn"] is None
+
+
+@pytest.mark.parametrize("end", ["its turn", "its thread"])
+def test_what_has_ended_waits_for_nobody(end: str) -> None:
+    family = Family()
+    family.appears(ADA).works(ADA).waits(ADA, "waitingOnApproval")
+    if end == "its turn":
+        family.ends(ADA, "interrupted")
+    else:
+        family.hears("thread/closed", threadId=ADA)
+    assert row(family, ADA)["waitsOn"] is None
+
+
+def test_whoever_comes_late_sees_that_a_delegate_waits() -> None:
+    family, status = Family(), {"type": "active", "activeFlags": ["waitingOnApproval"]}
+    thread = {"id": ADA, "parentThreadId": THREAD, "preview": "", "status": status}
+    family.hears("thread/started", thread=thread)
+    assert row(family, ADA)["waitsOn"] == "approval"
 
 
 def test_only_a_change_of_a_row_is_an_op_and_deltas_are_none() -> None:
@@ -259,6 +301,7 @@ IDS = st.sampled_from([ADA, CARL, EVE, "unknown"])
 STEPS = st.one_of(
     st.tuples(st.just("appears"), IDS, st.sampled_from([THREAD, ADA, "other"])),
     st.tuples(st.sampled_from(["works", "ends", "uses", "says", "closes", "calls"]), IDS, IDS),
+    st.tuples(st.just("waits"), IDS, st.sampled_from(["waitingOnApproval", "", "other"])),
     st.tuples(st.just("ends the turn"), IDS, IDS),
 )
 
@@ -269,6 +312,8 @@ def step(family: Family, what: str, thread_id: str, other: str) -> None:
             family.appears(thread_id, parent=other)
         case "uses":
             family.uses(thread_id, 3, 4)
+        case "waits":
+            family.waits(thread_id, other)
         case "says":
             family.says(thread_id, f"half \ud83d {other}")
         case "closes":

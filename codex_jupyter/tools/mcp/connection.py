@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import anyio
@@ -21,8 +22,16 @@ __all__ = ["Elicit", "McpConnection", "McpServerError", "Progress"]
 
 Json = dict[str, Any]
 Progress = Callable[[str], None]
-Elicit = Callable[[str, Json], Awaitable[Json | None]]
-"""Puts a form to the user; gets the message and its schema, returns its content or ``None``."""
+Elicit = Callable[[Json, str | None], Awaitable[Json]]
+"""Puts a server's question to the user; gets its params and the mark of the call that it came with,
+if it is known, and returns ``action`` and ``content``."""
+
+_MARK: Final = "codex-jupyter/call"
+"""Names a call in its ``_meta``. A server that hands the ``_meta`` of a call on with its question
+says by this which call asks; nothing else of the protocol does where all calls share a pipe."""
+
+_calling: ContextVar[str | None] = ContextVar("mcp_call", default=None)
+"""The mark of the call by whose HTTP stream a message came: the library carries it along."""
 
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "USER", "LOGNAME", "SHELL")
 """What a program needs to run. Nothing that could be a key."""
@@ -84,8 +93,10 @@ class McpConnection:
             await self.aclose()
             raise McpServerError(f"MCP server `{self.server.name}`: {self._problem}")
 
-    async def call(self, tool: str, arguments: Json, progress: Progress) -> Json:
+    async def call(self, tool: str, arguments: Json, progress: Progress, mark: str) -> Json:
         """Call a tool and return its result in wire shape.
+
+        ``mark`` names the call: a question that can be told to be its own is put with it.
 
         Raises:
             McpServerError: It took too long, the server is gone, or refused.
@@ -97,9 +108,12 @@ class McpConnection:
         async def tell(done: float, total: float | None, message: str | None) -> None:
             progress(message or (f"{done:g} of {total:g}" if total else f"{done:g}"))
 
+        before = _calling.set(mark)
         try:
             with anyio.fail_after(server.tool_timeout):
-                result = await session.call_tool(tool, arguments, progress_callback=tell)
+                result = await session.call_tool(
+                    tool, arguments, progress_callback=tell, meta={_MARK: mark}
+                )
         except TimeoutError:
             raise McpServerError(
                 f"{tool} of MCP server `{server.name}` took more than {server.tool_timeout:g} s; "
@@ -110,6 +124,8 @@ class McpConnection:
             if _is_gone(error):
                 self._stop.set()  # so that the next call starts it again
             raise McpServerError(f"MCP server `{server.name}`: {text}") from None
+        finally:
+            _calling.reset(before)
         return result.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     async def aclose(self) -> None:
@@ -202,16 +218,20 @@ class McpConnection:
         return headers
 
     async def _answer(self, _context: Any, params: Any) -> Any:
-        """Answer a form of the server's; addresses to visit are declined."""
+        """Answer a question of the server's; an answer that the library refuses is a no."""
         types: Any = importlib.import_module("mcp.types")
         asked: Json = params.model_dump(mode="json", by_alias=True, exclude_none=True)
-        schema: Any = asked.get("requestedSchema")
-        if not isinstance(schema, dict):
+        meta: Json = asked.pop("_meta", None) or {}
+        mark = meta.pop(_MARK, None) or _calling.get()
+        meta.pop("progressToken", None)
+        asked.pop("task", None)
+        if meta:
+            asked["_meta"] = meta
+        answer = await self._elicit(asked, mark if isinstance(mark, str) else None)
+        try:
+            return types.ElicitResult.model_validate(answer)
+        except ValueError:
             return types.ElicitResult(action="decline")
-        content = await self._elicit(str(asked.get("message") or ""), schema)  # pyright: ignore[reportUnknownArgumentType]
-        if content is None:
-            return types.ElicitResult(action="decline")
-        return types.ElicitResult(action="accept", content=content)
 
 
 def _is_gone(error: Exception) -> bool:

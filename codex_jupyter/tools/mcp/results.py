@@ -1,4 +1,4 @@
-"""Names, results and questions of MCP servers as the model and the clients have them. Pure."""
+"""Names, results and forms of MCP servers as the model and the clients have them. Pure."""
 
 import hashlib
 import re
@@ -9,12 +9,23 @@ from pydantic_core import to_json
 
 from codex_jupyter.tools.output import truncate_for_model
 
-__all__ = ["answers_of", "for_model", "questions_of", "tool_name"]
+__all__ = ["for_model", "form_schema", "tool_name"]
 
 Json = dict[str, Any]
 
 MAX_NAME: Final = 64
 _HASH_CHARS: Final = 8
+_OF_ALL: Final = ("type", "title", "description", "default")
+_OF_TYPE: Final[Mapping[str, Sequence[str]]] = {
+    "string": ("minLength", "maxLength", "format", "enum", "enumNames", "oneOf"),
+    "number": ("minimum", "maximum"),
+    "integer": ("minimum", "maximum"),
+    "boolean": (),
+    "array": ("minItems", "maxItems", "items"),
+}
+"""What a field of a form may say of itself, by its type; clients refuse more."""
+
+_FORMATS: Final = ("email", "uri", "date", "date-time")
 
 
 def tool_name(server: str, tool: str, taken: Collection[str]) -> str:
@@ -48,69 +59,28 @@ def for_model(result: Mapping[str, Any], max_tokens: int) -> str | list[Json]:
     return [{"type": "input_text", "text": text}, *images] if images else text
 
 
-def questions_of(message: str, schema: Mapping[str, Any]) -> list[Json]:
-    """Return the form of a server as questions to the user, one for each field."""
+def form_schema(schema: Mapping[str, Any]) -> Json:
+    """Return the schema of a form without what the protocol has no place for.
+
+    Libraries write more than the standard of MCP allows, such as a title of the whole or a pattern;
+    the server checks the answer by its own schema anyway.
+    """
     fields: Mapping[str, Json] = schema.get("properties") or {}
-    questions: list[Json] = []
-    for name, asked in fields.items():
-        values: Sequence[Any] = asked.get("enum") or ()
-        if asked.get("type") == "boolean":
-            values = ("true", "false")
-        described = asked.get("description") or asked.get("title") or name
-        questions.append(
-            {
-                "id": name,
-                "header": str(asked.get("title") or name)[:40],
-                "question": f"{message}\n{described}" if not questions else str(described),
-                "isOther": not values,
-                "isSecret": False,
-                "options": [{"label": str(value), "description": ""} for value in values] or None,
-            }
-        )
-    return questions or [
-        {
-            "id": "answer",
-            "header": "Allow",
-            "question": message,
-            "isOther": False,
-            "isSecret": False,
-            "options": [{"label": "Yes", "description": ""}, {"label": "No", "description": ""}],
-        }
-    ]
+    form: Json = {
+        "type": "object",
+        "properties": {name: _field_schema(asked) for name, asked in fields.items()},
+    }
+    return {**form, "required": list(schema["required"])} if schema.get("required") else form
 
 
-def answers_of(schema: Mapping[str, Any], answers: Mapping[str, Any]) -> Json | None:
-    """Return the content of the form, typed as its schema says, or ``None`` for a no."""
-    fields: Mapping[str, Json] = schema.get("properties") or {}
-    if not fields:
-        return {} if _text(answers.get("answer")) == "Yes" else None
-    content: Json = {}
-    for name, asked in fields.items():
-        text = _text(answers.get(name))
-        if text is None:
-            continue
-        try:
-            content[name] = _typed(text, asked.get("type"))
-        except ValueError:
-            return None
-    missing = set(cast("Sequence[str]", schema.get("required") or ())) - content.keys()
-    return None if missing else content
-
-
-def _text(answer: Any) -> str | None:
-    if isinstance(answer, dict):
-        texts = cast("Json", answer).get("answers")
-        answer = cast("list[Any]", texts)[0] if isinstance(texts, list) and texts else None
-    return answer if isinstance(answer, str) else None
-
-
-def _typed(text: str, kind: object) -> Any:
-    match kind:
-        case "integer":
-            return int(text)
-        case "number":
-            return float(text)
-        case "boolean":
-            return text.lower() in ("true", "yes", "1")
-        case _:
-            return text
+def _field_schema(asked: Json) -> Json:
+    nullable: Sequence[Json] = asked.get("anyOf") or ()
+    if "type" not in asked and nullable:
+        asked |= next((a for a in nullable if a.get("type") != "null"), asked)
+    kind = asked.get("type")
+    kind = kind if isinstance(kind, str) and kind in _OF_TYPE else "string"
+    known = (*_OF_ALL, *_OF_TYPE[kind])
+    field = {name: asked[name] for name in known if asked.get(name) is not None}
+    if field.get("format") not in _FORMATS:
+        field.pop("format", None)
+    return {**field, "type": kind}

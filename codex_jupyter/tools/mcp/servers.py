@@ -1,21 +1,24 @@
 """The MCP servers of one session: started at its first turn, ended with it."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.abc
 
 from codex_jupyter.flow.cancellation import CancelToken
-from codex_jupyter.flow.requests import Answered
+from codex_jupyter.flow.requests import Answered, Outcome, Withdrawn
 from codex_jupyter.ids import ItemId
+from codex_jupyter.protocol.server_requests import McpServerElicitationAnswer
 from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.mcp.connection import McpConnection, McpServerError
-from codex_jupyter.tools.mcp.results import answers_of, questions_of, tool_name
+from codex_jupyter.tools.mcp.results import form_schema, tool_name
 from codex_jupyter.tools.mcp.tool import McpTool
 from codex_jupyter.tools.registry import Json, Tool, ToolContext
+from codex_jupyter.view.forms import ELICITATION
 
 __all__ = ["McpServers"]
 
@@ -30,6 +33,7 @@ class _Running:
     server: str
     context: ToolContext
     item_id: ItemId
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
     over: CancelToken = field(default_factory=CancelToken)
 
 
@@ -116,7 +120,7 @@ class McpServers:
         mine = _Running(server, context, item_id)
         self._running.append(mine)
         try:
-            return await connection.call(tool, arguments, progress)
+            return await connection.call(tool, arguments, progress, mine.mark)
         finally:
             self._running.remove(mine)
             mine.over.cancel("the call is over")
@@ -168,23 +172,54 @@ class McpServers:
                 tools[called] = McpTool(called, name, described, self)
         return list(tools.values())
 
-    async def _elicit(self, server: str, message: str, schema: Json) -> Json | None:
-        """Put a server's form to the user, in the turn whose call is running; else decline.
+    async def _elicit(self, server: str, asked: Json, mark: str | None) -> Json:
+        """Put a server's question to the user, in the turn whose call is running; else decline.
 
-        A server does not say to which of several calls a form belongs; the newest asks.
+        Without a mark nothing tells to which of several calls it belongs. The newest asks, and
+        the next one if that ends without an answer.
         """
-        mine = next((call for call in reversed(self._running) if call.server == server), None)
-        if mine is None:
-            return None
-        asked: Json = {"questions": questions_of(message, schema), "isBlocking": True}
-        outcome: Any = None
-        # A form does not outlive the call, which may have a limit of its own.
-        with mine.over.scope():
-            outcome = await mine.context.ask(
-                "item/tool/requestUserInput", asked, mine.item_id, "userInput"
-            )
-        if not isinstance(outcome, Answered):
-            return None
-        result: Any = outcome.result
-        answers: Any = result.get("answers") if isinstance(result, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return answers_of(schema, answers) if isinstance(answers, dict) else None  # pyright: ignore[reportUnknownArgumentType]
+        outcome: Outcome = Withdrawn("no call is running")
+        while (mine := self._asking(server, mark)) is not None:
+            outcome = Withdrawn("the call is over")
+            # A form does not outlive the call, which may have a limit of its own.
+            with mine.over.scope():
+                outcome = await mine.context.ask(
+                    ELICITATION, {"serverName": server, **_shaped(asked)}, mine.item_id, "form"
+                )
+            is_over = isinstance(outcome, Withdrawn) and mine.over.reason is not None
+            if mark is not None or not is_over:
+                break
+        return _answer_of(outcome)
+
+    def _asking(self, server: str, mark: str | None) -> _Running | None:
+        """Return the call that asks: the one with the mark, without one the newest."""
+        of_server = [call for call in self._running if call.server == server]
+        marked = [call for call in of_server if call.mark == mark]
+        return next(iter(marked if mark is not None else reversed(of_server)), None)
+
+
+def _shaped(asked: Json) -> Json:
+    """Return a question as clients get it: in one of the shapes that the original has for them."""
+    told: Json = {"message": str(asked.get("message") or "")}
+    if asked.get("_meta"):
+        told["_meta"] = asked["_meta"]
+    if asked.get("url"):
+        named = asked.get("elicitationId") or secrets.token_hex(8)
+        return {"mode": "url", "url": asked["url"], "elicitationId": named, **told}
+    schema = form_schema(asked.get("requestedSchema") or {})
+    return {"mode": "form", "requestedSchema": schema, **told}
+
+
+def _answer_of(outcome: Outcome) -> Json:
+    match outcome:
+        case Answered(result):
+            try:
+                answer = McpServerElicitationAnswer.model_validate(result)
+            except ValueError:
+                return {"action": "decline"}
+            content = answer.content if answer.action == "accept" else None
+            return {"action": answer.action, "content": content}
+        case Withdrawn():
+            return {"action": "cancel"}
+        case _:
+            return {"action": "decline"}

@@ -5,6 +5,7 @@ import { visible } from "./terminal.js";
 const LINE_CHARS = 160;
 const MARKUP = /^(?:#+|>|[-*])\s+|\*\*|`/g;
 const DELEGATE_ENDS = { interrupted: "stopped", failed: "failed", closed: "closed" };
+const WAITS = { approval: "Waits for your approval", answer: "Waits for your answer" };
 const LEFT = { waiting: "had not begun", running: "was still at work" };
 
 /** The rows as a tree is written, each with its depth: below its parent, in order. */
@@ -45,7 +46,8 @@ export function delegateLine(row, isLive = true) {
     .split("\n")
     .map((part) => part.trim().replace(MARKUP, ""))
     .find(Boolean);
-  const words = [DELEGATE_ENDS[row.status], line].filter(Boolean).join(" · ");
+  const first = isOpen ? WAITS[row.waitsOn] : DELEGATE_ENDS[row.status];
+  const words = [first, line].filter(Boolean).join(" · ");
   return words.length <= LINE_CHARS ? words : `${words.slice(0, LINE_CHARS - 1)}…`;
 }
 

@@ -8,7 +8,15 @@ import { visible } from "./terminal.js";
 const FOLD_AFTER = 50; // rows; more are behind a button
 const LOOK_AGAIN = 1000; // milliseconds between two looks at a delegate that works
 const LONGEST_LOOK = 32_000; // the same where nobody answers: a busy kernel answers all of it later
-const DELEGATE_MARKS = { waiting: "○", running: "●", completed: "✓", interrupted: "■", failed: "✗", closed: "□" };
+const DELEGATE_MARKS = {
+  waiting: "○",
+  running: "●",
+  asking: "?",
+  completed: "✓",
+  interrupted: "■",
+  failed: "✗",
+  closed: "□",
+};
 
 export class DelegateList {
   /** @param {(content: Record<string, any>) => Promise<Record<string, any> | null>} ask */
@@ -166,6 +174,12 @@ class DelegateRow {
     return Boolean(this.isLive) && this.row.status === "running";
   }
 
+  /** Whether it can be stopped: it works, or waits for its place under ids of its own. */
+  get canStop() {
+    const { status, turnId, startedAtMs } = this.row;
+    return Boolean(this.isLive) && (status === "running" || (status === "waiting" && turnId && !startedAtMs));
+  }
+
   update(row, depth, isLive) {
     if (row === this.row && depth === this.depth && isLive === this.isLive) {
       return;
@@ -173,11 +187,8 @@ class DelegateRow {
     const wasRunning = this.isRunning;
     const isNewTurn = row.turnId !== this.row.turnId;
     Object.assign(this, { row, depth, isLive });
-    this.node.dataset.state = isLive || row.status !== "running" ? row.status : "left";
+    this.drawMark(row);
     this.node.style.setProperty("--cxj-depth", String(Math.min(depth, 6)));
-    this.mark.className = `cxj-mark cxj-mark-${row.status}`;
-    setText(this.mark, DELEGATE_MARKS[row.status] ?? "○");
-    this.mark.setAttribute("aria-label", row.status);
     setText(this.name, visible(row.name));
     setText(this.role, visible(row.role ?? ""));
     setText(this.gist, delegateLine(row, isLive));
@@ -193,11 +204,20 @@ class DelegateRow {
     }
   }
 
+  drawMark(row) {
+    const asks = this.isRunning && Boolean(row.waitsOn);
+    const state = asks ? "asking" : row.status;
+    this.node.dataset.state = this.isLive || row.status !== "running" ? state : "left";
+    this.mark.className = `cxj-mark cxj-mark-${state}`;
+    setText(this.mark, DELEGATE_MARKS[state] ?? "○");
+    this.mark.setAttribute("aria-label", asks ? `waiting for ${row.waitsOn}` : row.status);
+  }
+
   drawStop(row) {
-    if (!this.isRunning) {
+    if (!this.canStop) {
       this.isStopping = false;
     }
-    this.button.hidden = !this.isRunning;
+    this.button.hidden = !this.canStop;
     this.button.disabled = this.isStopping;
     setText(this.button, this.isStopping ? "Stopping…" : "Stop");
     this.button.title = `Stop ${visible(row.name)}`;

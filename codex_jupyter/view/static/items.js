@@ -249,12 +249,26 @@ class QuietLine {
   }
 }
 
+const TOLD_CHARS = 200;
+
+function toldWords({ name, output }) {
+  const parts = typeof output === "string" ? [{ text: output }] : (output ?? []);
+  const text = parts
+    .map((part) => part.text ?? "[image]")
+    .join(" ")
+    .split(/\s+/)
+    .filter(Boolean)
+    .join(" ");
+  return `Told by ${name ?? "a tool"}: ${text.length > TOLD_CHARS ? `${text.slice(0, TOLD_CHARS)}…` : text}`;
+}
+
 /** One line for items that need no more. */
 export function quietWords(item) {
   const words = {
     contextCompaction: "Earlier conversation was summarised to make room.",
     webSearch: `Searched the web: ${item.query ?? ""}`,
     imageView: `Looked at ${item.path ?? "an image"}`,
+    functionCallOutput: item.type === "functionCallOutput" ? toldWords(item) : "",
     enteredReviewMode: "Review started.",
     collabAgentToolCall: item.type === "collabAgentToolCall" ? agentWords(item) : "",
   };

@@ -140,6 +140,12 @@ export class RequestCard {
     form.append(...(this.request.questions ?? []).map((question) => questionNode(this.request.requestId, question)));
     const send = element("button", { class: "cxj-button cxj-choice-accept", type: "submit" }, "Send");
     this.controls.append(send);
+    if (this.request.mayDecline) {
+      const decline = (event) => this.submit(event.currentTarget, { action: "decide", decision: "decline" });
+      this.controls.append(
+        element("button", { class: "cxj-button cxj-choice-decline", type: "button", onclick: decline }, "Decline"),
+      );
+    }
     form.append(this.controls);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -215,7 +221,7 @@ function questionNode(requestId, question) {
     element(
       "label",
       { class: "cxj-option" },
-      element("input", { type: "radio", name, value: option.label, required: true }),
+      element("input", { type: "radio", name, value: option.label, required: !question.isOptional }),
       element(
         "span",
         null,
@@ -241,7 +247,7 @@ function freeText(name, question, isOther) {
     type: question.isSecret ? "password" : "text",
     autocomplete: question.isSecret ? "new-password" : "off",
     "data-question": question.id,
-    required: !isOther,
+    required: !isOther && !question.isOptional,
     "aria-label": isOther ? "Another answer" : question.question,
     placeholder: isOther ? "Another answer" : "",
     oninput: () => (choose.checked = true),

@@ -136,12 +136,13 @@ export class CodexPanel extends Widget {
   private _addCard(request: PendingRequest): { card: Card; node: HTMLElement } {
     const node = add(this._waiting, 'div', 'jp-Codex-request');
     const head = add(node, 'div', 'jp-Codex-from');
-    const name = this._finder.nameOf(request.turnId);
+    const turnId = shownTurn(request, this._finder);
+    const name = turnId === null ? null : this._finder.nameOf(turnId);
     add(head, 'span', 'jp-Codex-name', name ?? 'A notebook that is not open here');
-    if (name !== null) {
+    if (turnId !== null) {
       const show = add(head, 'button', 'jp-Codex-link', 'Show') as HTMLButtonElement;
       show.type = 'button';
-      show.onclick = () => this._finder.show(request.turnId);
+      show.onclick = () => this._finder.show(turnId);
     }
     const card = this._line.card(request);
     node.append(card.node);
@@ -194,6 +195,12 @@ export class CodexPanel extends Widget {
   private _rows: ThreadRow[] = [];
   private _cards = new Map<string, { card: Card; node: HTMLElement }>();
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** The turn in whose output a question is to be found, if that notebook is open. */
+export function shownTurn(request: PendingRequest, finder: ITurnFinder): string | null {
+  const turns = [request.turnId, ...(request.shownIn ?? [])];
+  return turns.find(turnId => finder.nameOf(turnId) !== null) ?? null;
 }
 
 /** Stop the turn that runs in a thread now; nothing if none does. */

@@ -79,6 +79,16 @@ test('what waits can be read and answered in place, and counts in the title', as
   expect(panel.title.label).toBe('');
 });
 
+test("a delegate's question is found in the output of the turn that it works for", async () => {
+  await until(() => server.count('serverRequest/list'), 'the line is up');
+  const asked = { ...REQUEST, turnId: 'of the delegate', shownIn: ['of its parent', 'u1'] };
+  server.tell('serverRequest/opened', { request: asked });
+  await until(() => button('Run'), 'the card is there');
+  expect(words('.jp-Codex-name')).toEqual(['fit.ipynb']);
+  button('Show')!.click();
+  expect(shown).toEqual(['u1']);
+});
+
 test('a question of a notebook that is not open says so', async () => {
   await until(() => server.count('serverRequest/list'), 'the line is up');
   server.tell('serverRequest/opened', { request: { ...REQUEST, turnId: 'u2' } });

@@ -9,10 +9,6 @@ export interface AccountLoginCompleted {
 
 export type AccountLoginCompletedNotification = AccountLoginCompleted;
 
-export type AccountLogoutParams = LogoutParams;
-
-export type AccountLogoutResponse = LogoutResult;
-
 export type AccountRateLimitsUpdatedNotification = RateLimitsUpdated;
 
 /** See whether there is a key for the configured provider; the key itself is never told. */
@@ -532,12 +528,12 @@ export interface CommandExecParams {
   cwd?: string | null;
   /** Variables in addition to the server's; `null` takes one away. */
   env?: Record<string, string | null> | null;
-  /** Default: 120000. */
+  /** Default: 120000. What is not done by then is ended. */
   timeoutMs?: number | null;
   disableTimeout?: boolean;
-  /** Bytes of each stream; default 1 MiB, at most 4 MiB. What is beyond is dropped. */
+  /** Bytes of each stream; default 1 MiB. What is beyond is dropped, and that is said. */
   outputBytesCap?: number | null;
-  /** Means the most that `outputBytesCap` can be. */
+  /** Leave nothing out. Streamed output has no limit then; the command waits for a client that reads slowly. An answer carries at most 4 MiB of each stream: where there is more, also of a larger `outputBytesCap`, the request fails and says so instead of leaving something out. */
   disableOutputCap?: boolean;
   /** Only `dangerFullAccess` and `externalSandbox`: nothing is sandboxed here. */
   sandboxPolicy?: SandboxPolicy | null;
@@ -561,10 +557,14 @@ export type CommandExecResponse = CommandExecResult;
 
 /** The result of command/exec. The texts are empty if they were streamed. */
 export interface CommandExecResult {
-  /** 128 + N if signal N ended it. */
+  /** 128 + N if signal N ended it, 124 if its time was up. */
   exitCode: number;
   stdout: string;
   stderr: string;
+  /** Ours. True where the rest was left out, as `outputBytesCap` says. */
+  stdoutCapReached?: boolean | null;
+  /** Ours. The same of the other stream. */
+  stderrCapReached?: boolean | null;
 }
 
 /** End a command: politely, then not; its command/exec is answered when it is gone. */
@@ -793,7 +793,7 @@ export type DelegateCloseResponse = DelegateCloseResult;
 export type DelegateCloseResult = {
 };
 
-/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. */
+/** Ours. Have delegates work for a thread, beside its turns. A thread below it is made, whose turn starts them, shows each as one item, and ends with them. It is heard by whoever asked; all that it asks goes to whoever hears the thread, too. One of them is stopped by turn/interrupt with its own ids, also while it waits for its place. */
 export interface DelegateStartParams {
   /** A loaded thread; its settings are the most that the delegates get. */
   threadId: string;
@@ -829,7 +829,7 @@ export interface DelegateTaskParams {
   threadId?: string | null;
   turnId?: string | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   cwd?: string | null;
   /** Counts as far as it allows no more than the thread's, as does `sandboxPolicy`. */
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
@@ -947,6 +947,7 @@ export interface ExperimentalFeatureListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
+  /** A loaded thread. Switches are the same for all. */
   threadId?: string | null;
 }
 
@@ -1165,6 +1166,18 @@ export type FsWriteFileResponse = FsWriteFileResult;
 export type FsWriteFileResult = {
 };
 
+/** What a tool outside of the conversation delivered; started and completed at once. */
+export interface FunctionCallOutputItem {
+  id: string;
+  startedAtMs?: number | null;
+  completedAtMs?: number | null;
+  type: 'functionCallOutput';
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+}
+
 export type FuzzyFileSearchParams = FileSearchParams;
 
 export type FuzzyFileSearchResponse = FileSearchResult;
@@ -1204,9 +1217,11 @@ export interface HooksListEntry {
   errors: Array<SkillError>;
 }
 
-/** List the hooks of working directories; default: the server's. At most 32. */
+/** List the hooks of working directories. */
 export interface HooksListParams {
+  /** At most 32; default: the thread's if one is named, else the server's. */
   cwds?: Array<string> | null;
+  /** A loaded thread. */
   threadId?: string | null;
 }
 
@@ -1298,7 +1313,7 @@ export interface ItemsListParams {
   threadId: string;
   turnId?: string | null;
   cursor?: string | ItemsAnchor | null;
-  /** Items on a page, 1 to 100; default 25. A page also ends at 4 MiB. */
+  /** Items on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Oldest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -1310,7 +1325,7 @@ export interface ItemsListResult {
   data: Array<ItemEntry>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
@@ -1318,7 +1333,7 @@ export interface ItemsListResult {
 export interface ItemsReadParams {
   threadId: string;
   turnId: string;
-  /** At most 100. Those that the turn does not have are left out. */
+  /** 1 to 100. Those that the turn does not have are left out. */
   itemIds: Array<string>;
 }
 
@@ -1363,6 +1378,10 @@ export interface LoginStartResult {
   type: 'apiKey';
 }
 
+export type LogoutAccountParams = LogoutParams;
+
+export type LogoutAccountResponse = LogoutResult;
+
 /** Forget the key that was kept. `params` may be left out. */
 export type LogoutParams = {
 };
@@ -1387,6 +1406,39 @@ export type McpReloadParams = {
 export type McpReloadResult = {
 };
 
+/** The answer to an MCP server's question. Whatever cannot be read counts as `decline`. An error counts as `decline`, too. */
+export interface McpServerElicitationAnswer {
+  action: 'accept' | 'decline' | 'cancel';
+  /** The fields of the form by name, with `accept`; nothing for an address. */
+  content?: unknown;
+  _meta?: unknown;
+}
+
+/** Pass on what an MCP server asks the user while one of its tools runs. `mode` is `form`, with a `requestedSchema` of flat fields, or `url`, with an address that the user is to open. The first answer settles it; all are told with `serverRequest/resolved`. It is put under every approval policy: it is a question. */
+export interface McpServerElicitationParams {
+  /** Ours. */
+  delegate?: AskingDelegate | null;
+  threadId: string;
+  turnId?: string | null;
+  /** Ours. The call that the server works on, an item of type `mcpToolCall`. */
+  itemId?: string | null;
+  /** Ours. */
+  startedAtMs?: number | null;
+  serverName: string;
+  mode: 'form' | 'url';
+  message: string;
+  /** The form's JSON schema, as the server sent it. */
+  requestedSchema?: Record<string, unknown> | null;
+  url?: string | null;
+  elicitationId?: string | null;
+  /** What the server sent along. */
+  _meta?: unknown;
+}
+
+export type McpServerElicitationRequestParams = McpServerElicitationParams;
+
+export type McpServerElicitationRequestResponse = McpServerElicitationAnswer;
+
 export type McpServerRefreshResponse = McpReloadResult;
 
 /** One server. */
@@ -1405,9 +1457,13 @@ export interface McpStatusListParams {
   limit?: number | null;
   /** Ours. The thread whose servers are meant; default: any loaded one that has started them. */
   threadId?: string | null;
+  /** Tell only of this one. */
+  serverName?: string | null;
+  /** Both tell the same here: resources are not looked at. */
+  detail?: 'full' | 'toolsAndAuthOnly' | null;
 }
 
-/** The result of mcpServerStatus/list; always one page. */
+/** The result of mcpServerStatus/list. */
 export interface McpStatusListResult {
   data: Array<McpServerStatus>;
   nextCursor?: string | null;
@@ -1468,12 +1524,14 @@ export interface Model {
   contextWindow?: number | null;
 }
 
-/** List the models of the configured provider. */
+/** List the models of a provider. */
 export interface ModelListParams {
   /** Index of the next one, as a decimal number. */
   cursor?: string | null;
   limit?: number | null;
   includeHidden?: boolean | null;
+  /** Default: the configured one. */
+  modelProvider?: string | null;
 }
 
 export type ModelListResponse = ModelListResult;
@@ -1565,7 +1623,7 @@ export interface Notice {
 export interface Occurrence {
   turnId: string;
   itemId: string;
-  /** For thread/turns/list: the page that begins after this turn. */
+  /** For thread/turns/list: the page that begins with this turn. */
   turnCursor: string;
   snippet: string;
   /** `start` and `end` in characters of the snippet; equal if it is not in it. */
@@ -1870,7 +1928,7 @@ export interface SearchSessionUpdateParams {
 export type SearchSessionUpdateResult = {
 };
 
-/** What the newest query of a search session of this connection finds. */
+/** What the newest query of a search session finds. Programs that own the server hear each other's; a page and a kernel hear their own only. */
 export interface SearchUpdated {
   sessionId: string;
   query: string;
@@ -2009,6 +2067,10 @@ export type ServerRequest = {
   id: RequestId;
   method: 'item/tool/requestUserInput';
   params: UserInputRequestParams;
+} | {
+  id: RequestId;
+  method: 'mcpServer/elicitation/request';
+  params: McpServerElicitationParams;
 } | {
   id: RequestId;
   method: 'item/tool/call';
@@ -2247,6 +2309,8 @@ export interface ThreadForkParams {
   threadId: string;
   /** Ours. The id the copy shall have. Duplicates are refused. */
   newThreadId?: string | null;
+  /** Experimental: the rollout to copy, as in thread/resume; `threadId` is then ignored. */
+  path?: string | null;
   /** The last turn that is copied. */
   lastTurnId?: string | null;
   /** The first turn that is not copied; not beside `lastTurnId`. */
@@ -2255,7 +2319,7 @@ export interface ThreadForkParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2283,7 +2347,7 @@ export interface ThreadInjectParams {
   items: Array<Record<string, unknown>>;
 }
 
-export type ThreadItem = UserMessageItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
+export type ThreadItem = UserMessageItem | FunctionCallOutputItem | AgentMessageItem | ReasoningItem | CommandExecutionItem | FileChangeItem | DynamicToolCallItem | McpToolCallItem | WebSearchItem | ContextCompactionItem | CollabAgentToolCallItem | EnteredReviewModeItem | ExitedReviewModeItem;
 
 export type ThreadItemsListParams = ItemsListParams;
 
@@ -2301,8 +2365,8 @@ export interface ThreadListParams {
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
   modelProviders?: Array<string> | null;
-  /** `cli`, `vscode`, `exec`, `appServer`, `subAgent`, `subAgentReview`, `subAgentCompact`, `subAgentThreadSpawn`, `subAgentOther`, `unknown`; default: the first two. */
-  sourceKinds?: Array<string> | null;
+  /** Default: `cli` and `vscode`. */
+  sourceKinds?: Array<'cli' | 'vscode' | 'exec' | 'appServer' | 'subAgent' | 'subAgentReview' | 'subAgentCompact' | 'subAgentThreadSpawn' | 'subAgentOther' | 'unknown'> | null;
   /** Only threads right below this one, of every kind. */
   parentThreadId?: string | null;
   /** Only threads below this one, however far, of every kind. */
@@ -2372,9 +2436,9 @@ export interface ThreadOpened {
   modelProvider: string;
   cwd: string;
   approvalPolicy: 'untrusted' | 'on-request' | 'never';
-  approvalsReviewer: 'user' | 'auto_review';
+  approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
   sandbox: SandboxPolicy;
-  reasoningEffort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  reasoningEffort?: string | null;
   /** Ours. What holds commands back on this machine, in words for a card. */
   sandboxing: string;
   /** Ours. Which model answers and why, and what the settings warn of. */
@@ -2433,12 +2497,17 @@ export interface ThreadResult {
 
 /** Open a stored thread, or join one that is loaded. */
 export interface ThreadResumeParams {
+  /** Ignored beside `history` and `path`. */
   threadId: string;
+  /** Experimental: items of the Responses API, with which a new thread begins. */
+  history?: Array<Record<string, unknown>> | null;
+  /** Experimental: the thread's rollout below `sessions` of the home, which may be left out. */
+  path?: string | null;
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2479,8 +2548,9 @@ export interface ThreadSearchParams {
   /** Threads on a page, 1 to 100; default 25. */
   limit?: number | null;
   archived?: boolean | null;
-  sortKey?: string | null;
-  sortDirection?: string | null;
+  /** Ignored, as is the direction: what fits best comes first. */
+  sortKey?: 'created_at' | 'updated_at' | 'recency_at' | null;
+  sortDirection?: 'asc' | 'desc' | null;
   sourceKinds?: Array<string> | null;
 }
 
@@ -2515,9 +2585,9 @@ export interface ThreadSettingsParams {
   model?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
 }
 
@@ -2525,7 +2595,7 @@ export type ThreadSettingsUpdateParams = ThreadSettingsParams;
 
 export type ThreadSettingsUpdateResponse = Nothing;
 
-/** The settings of later turns were changed without a turn. */
+/** The settings of later turns were changed, by a turn that brought its own or without one. */
 export interface ThreadSettingsUpdated {
   threadId: string;
   threadSettings: ThreadSettings;
@@ -2553,7 +2623,7 @@ export interface ThreadStartParams {
   modelProvider?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
   baseInstructions?: string | null;
@@ -2617,6 +2687,8 @@ export interface ThreadUndoResult {
 /** Hear no more of a thread; it stays loaded for a while. */
 export interface ThreadUnsubscribeParams {
   threadId: string;
+  /** Ours. Stop its turn and unload it at once, with all that it runs, if nobody else hears it. */
+  unload?: boolean;
 }
 
 export type ThreadUnsubscribeResponse = ThreadUnsubscribeResult;
@@ -2686,7 +2758,7 @@ export interface TurnError {
   additionalDetails?: string | null;
 }
 
-/** Stop the running turn. */
+/** Stop the running turn, or a delegate that waits for its place. */
 export interface TurnInterruptParams {
   threadId: string;
   turnId: string;
@@ -2737,9 +2809,9 @@ export interface TurnSettingsParams {
   threadId: string;
   turnId: string;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
 }
 
 /** The result of turn/settings/update. */
@@ -2774,12 +2846,18 @@ export interface TurnStartParams {
   clientUserMessageId?: string | null;
   cwd?: string | null;
   approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
-  approvalsReviewer?: 'user' | 'auto_review' | null;
+  approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
   model?: string | null;
-  effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | null;
+  effort?: string | null;
   summary?: 'auto' | 'concise' | 'detailed' | 'none' | null;
   outputSchema?: unknown;
+  /** Instead of `input`, which is then empty; it joins a running turn as input does. */
+  toolOutput?: TurnToolOutput | null;
+  /** What started the turn, in words of the caller's; accepted, without any authority. */
+  turnTrigger?: string | null;
+  /** Accepted; no provider has tiers here. */
+  serviceTierForTurn?: string | null;
 }
 
 export type TurnStartResponse = TurnStartResult;
@@ -2804,6 +2882,16 @@ export type TurnSteerResponse = TurnSteerResult;
 /** The result of turn/steer. */
 export interface TurnSteerResult {
   turnId: string;
+}
+
+/** What a tool outside of the conversation, such as another agent or program, delivers. The model reads it as a tool's output: it is nobody's order and nobody's consent. */
+export interface TurnToolOutput {
+  name: string;
+  namespace?: string | null;
+  /** Text, or content items as the model's service takes them (`input_text`, `input_image`). */
+  output: string | Array<Record<string, unknown>>;
+  /** Accepted; all that is delivered is kept like the rest of the conversation. */
+  retain?: boolean | null;
 }
 
 /** Ours. Hear no more of a turn. */
@@ -2843,7 +2931,7 @@ export interface TurnWatchResult {
 export interface TurnsListParams {
   threadId: string;
   cursor?: string | null;
-  /** Turns on a page, 1 to 100; default 25. */
+  /** Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
@@ -2858,7 +2946,7 @@ export interface TurnsListResult {
   data: Array<Turn>;
   /** Goes on in the same direction; absent on the last page. */
   nextCursor?: string | null;
-  /** Goes back, asked for with the other direction; absent on an empty page. */
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
 }
 
@@ -3004,7 +3092,7 @@ export interface ClientRequests {
   'account/read': { params: GetAccountParams; result: GetAccountResponse };
   'account/login/start': { params: LoginAccountParams; result: LoginAccountResponse };
   'account/login/cancel': { params: CancelLoginAccountParams; result: CancelLoginAccountResponse };
-  'account/logout': { params: AccountLogoutParams; result: AccountLogoutResponse };
+  'account/logout': { params: LogoutAccountParams; result: LogoutAccountResponse };
   'fuzzyFileSearch': { params: FuzzyFileSearchParams; result: FuzzyFileSearchResponse };
   'fuzzyFileSearch/sessionStart': { params: FuzzyFileSearchSessionStartParams; result: FuzzyFileSearchSessionStartResponse };
   'fuzzyFileSearch/sessionUpdate': { params: FuzzyFileSearchSessionUpdateParams; result: FuzzyFileSearchSessionUpdateResponse };
@@ -3023,6 +3111,7 @@ export interface ServerRequests {
   'item/commandExecution/requestApproval': { params: CommandExecutionRequestApprovalParams; result: CommandExecutionRequestApprovalResponse };
   'item/fileChange/requestApproval': { params: FileChangeRequestApprovalParams; result: FileChangeRequestApprovalResponse };
   'item/tool/requestUserInput': { params: ToolRequestUserInputParams; result: ToolRequestUserInputResponse };
+  'mcpServer/elicitation/request': { params: McpServerElicitationRequestParams; result: McpServerElicitationRequestResponse };
   'item/tool/call': { params: DynamicToolCallParams; result: DynamicToolCallResponse };
 }
 

@@ -21,6 +21,8 @@ export interface PendingRequest {
   readonly choices?: ReadonlyArray<string>;
   readonly changes?: ReadonlyArray<Record<string, unknown>>;
   readonly questions?: ReadonlyArray<Record<string, unknown>>;
+  /** Turns above the one that asks, which show the question too: a delegate's has no output of its own. */
+  readonly shownIn?: ReadonlyArray<string>;
   /** The delegate that asks, unless it is the turn itself. */
   readonly delegate?: {
     readonly threadId: string;

@@ -6,7 +6,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { TurnFinder } from '../finder';
 import { codexIcon } from '../icon';
 import { turnsIn } from '../outputs';
-import { CodexPanel } from '../panel';
+import { CodexPanel, shownTurn } from '../panel';
 
 export const CommandIds = {
   open: 'codex:open-panel',
@@ -35,8 +35,9 @@ export const panel: JupyterFrontEndPlugin<void> = {
       isEnabled: () => line.requests.length > 0,
       execute: () => {
         const request = line.requests[0];
-        if (request && finder.nameOf(request.turnId) !== null) {
-          finder.show(request.turnId);
+        const turnId = request ? shownTurn(request, finder) : null;
+        if (turnId !== null) {
+          finder.show(turnId);
         } else {
           app.shell.activateById(widget.id);
         }

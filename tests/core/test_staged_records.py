@@ -1,0 +1,113 @@
+"""What is staged is stored with what comes next, and told when it is, in order."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_jupyter.core.session_state import SessionState
+from codex_jupyter.errors import RolloutError
+from codex_jupyter.ids import ThreadId, TurnId
+from codex_jupyter.protocol.events import Event, TurnStarted, Warned
+from codex_jupyter.rollout.disk import Disk
+from codex_jupyter.rollout.reader import read_records
+from codex_jupyter.rollout.records import Record
+from codex_jupyter.rollout.store import ThreadStore
+
+pytestmark = pytest.mark.anyio
+
+THREAD = ThreadId("0199a213-81c0-7800-8aa1-bbab2a035a53")
+TURN = TurnId("0199a213-81c0-7800-8aa1-bbab2a035a54")
+
+
+class Lab:
+    """A state that writes to a disk which may be full."""
+
+    def __init__(self, store: ThreadStore) -> None:
+        self.store = store
+        self.events: list[Event] = []
+        self.state = SessionState(THREAD, self.events.append, {})
+
+    def told(self) -> list[str]:
+        return [e.msg.message for e in self.events if isinstance(e.msg, Warned)]
+
+    def stored(self) -> list[Any]:
+        assert self.state.recorder is not None
+        assert self.state.recorder.path is not None
+        found = read_records(self.state.recorder.path)
+        return [r.payload["text"] for r in found if r.type == "event_msg"]
+
+    def stage(self, text: str) -> None:
+        self.state.stage(TURN, [note(text)], [Warned(text)])
+
+
+def note(text: str) -> Record:
+    return Record("event_msg", {"type": "note", "text": text})
+
+
+class Full:
+    is_full = False
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, data)
+
+
+@pytest.fixture
+def disk() -> Full:
+    return Full()
+
+
+@pytest.fixture
+async def lab(tmp_path: Path, disk: Full) -> Any:
+    store = ThreadStore(tmp_path, disk=Disk(write=disk.write))
+    lab = Lab(store)
+    await store.reserve(THREAD)
+    lab.state.recorder = await store.create(THREAD, {})
+    lab.state.emit(TurnStarted({"id": TURN}), TURN)
+    yield lab
+    await store.aclose()
+
+
+async def test_it_is_neither_stored_nor_told_before_the_next_record(lab: Lab) -> None:
+    lab.stage("one")
+    lab.stage("two")
+    assert (lab.stored(), lab.told()) == ([], [])
+    await lab.state.record([note("next")])
+    assert lab.stored() == ["one", "two", "next"]
+    assert lab.told() == ["one", "two"]
+
+
+async def test_it_can_be_written_for_its_own_sake(lab: Lab) -> None:
+    lab.stage("one")
+    await lab.state.record()
+    assert (lab.stored(), lab.told()) == (["one"], ["one"])
+    await lab.state.record()
+    assert (lab.stored(), lab.told()) == (["one"], ["one"])
+
+
+async def test_what_could_not_be_stored_is_told_when_it_could(lab: Lab, disk: Full) -> None:
+    lab.stage("one")
+    disk.is_full = True
+    with pytest.raises(RolloutError):
+        await lab.state.record([note("refused")])
+    assert (lab.stored(), lab.told()) == ([], [])
+    lab.stage("two")
+    disk.is_full = False
+    await lab.state.record([note("next")])
+    assert lab.stored() == ["one", "two", "next"]
+    assert lab.told() == ["one", "two"]
+
+
+async def test_what_is_given_up_is_told_to_nobody(lab: Lab, disk: Full) -> None:
+    lab.stage("one")
+    disk.is_full = True
+    with pytest.raises(RolloutError):
+        await lab.state.record()
+    lab.state.unstage()
+    disk.is_full = False
+    await lab.state.record([note("next")])
+    assert (lab.stored(), lab.told()) == (["next"], [])
