@@ -24,6 +24,10 @@ All others meet the older ones in `make kernels`.
 """
 
 
+_SAME_IN_A_SERVER = {"test_kernel_tools", "test_magics"}
+"""Files whose tests hardly meet the core: with that of a server they run in `make slow`."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
@@ -32,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = getattr(item, "originalname", item.name)
         if is_older and name not in _WHERE_KERNELS_DIFFER:
             item.add_marker(pytest.mark.older_kernel)
+        if item.path.stem in _SAME_IN_A_SERVER and "server" in values:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -156,17 +156,14 @@ async def test_a_token_may_be_given(lab: Lab, way: str, tmp_path: Path) -> None:
         assert not [line for line in server.told if "token in" in line]
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer x{}"],
-)
-async def test_without_the_token_nobody_comes_in(lab: Lab, shown: str | None) -> None:
+async def test_without_the_token_nobody_comes_in(lab: Lab) -> None:
+    wrong = ("", "Bearer", "Bearer ", "Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer x{}")
     async with listening(lab) as server:
         token = await server.token()
-        headers = {} if shown is None else {"Authorization": shown.format(token)}
-        with pytest.raises(PeerClosedError, match="HTTP 401"):
-            await open_ws(await server.url(), headers)
-        assert (await server.get("/", **headers)).code == 401
+        for headers in ({}, *({"Authorization": shown.format(token)} for shown in wrong)):
+            with pytest.raises(PeerClosedError, match="HTTP 401"):
+                await open_ws(await server.url(), headers)
+            assert (await server.get("/", **headers)).code == 401, headers
 
 
 async def test_no_page_comes_in_whatever_it_shows(lab: Lab) -> None:
