@@ -383,14 +383,22 @@ class Turn:
         self.state.emit(ItemStarted(dict(item)), self.turn_id)
 
     async def complete_item(self, item: Json, *, history: tuple[Json, ...] = ()) -> None:
-        """Store an item, and what the model remembers of it, then announce that it is final."""
+        """Store an item, and what the model remembers of it, then announce that it is final.
+
+        In a turn that was stopped that happens with its end, which is near: one write for all.
+        """
         if self.lineage is not None and self.lineage.room is not None and not self._closed:
             await self.lineage.room(self.token)
         final = {"startedAtMs": _now_ms(), **item, "completedAtMs": _now_ms()}
         started = self.state.started_at(item["id"])
         if started is not None:
             final["startedAtMs"] = started
-        await self.state.record([*_response_items(history), self._item_record(final)])
+        records = [*_response_items(history), self._item_record(final)]
+        if self.token.reason is not None:
+            self.state.stage(self.turn_id, records, [ItemCompleted(final)])
+            self.state.history.append(history)
+            return
+        await self.state.record(records)
         self.state.history.append(history)
         self.state.emit(ItemCompleted(final), self.turn_id)
 
