@@ -41,7 +41,8 @@ async def run_delegation(
 ) -> None:
     """Run the tasks of a turn, those that are added while it runs included, to their ends.
 
-    A task that fails is one failed item; the turn fails only if every one did. When the turn is
+    A task that fails is one failed item; the turn fails only if every one did, and counts as
+    interrupted if every one was stopped. When the turn is
     stopped, its delegates are, and this returns once they have ended.
 
     Args:
@@ -173,11 +174,15 @@ class _Delegation:
             raise self._problem
         if self._turn.token.reason is not None:
             return
-        failed = [ended for ended in self._ended if ended.status != "completed"]
-        if self._ended and len(failed) == len(self._ended):
-            error = failed[0].error or {}
+        if self._ended and all(ended.status != "completed" for ended in self._ended):
+            failed = next((ended for ended in self._ended if ended.status == "failed"), None)
+            if failed is None:
+                # All were stopped, one by one, which is what stopping the turn does.
+                self._turn.interrupt("every task was stopped")
+                return
+            error = failed.error or {}
             raise ModelError(
-                str(error.get("message") or "the delegate was stopped"),
+                str(error.get("message") or "the delegate failed"),
                 info=error.get("codexErrorInfo") or "other",
                 details=error.get("additionalDetails"),
             )

@@ -53,12 +53,12 @@ async def test_a_stop_counts_whatever_a_task_has_come_to(tree: Tree, steps: int)
     assert not stop(tree, one)
 
 
-async def test_all_that_are_stopped_one_by_one_end_the_turn_as_failed(tree: Tree) -> None:
+async def test_all_that_are_stopped_one_by_one_end_the_turn_as_a_stop_does(tree: Tree) -> None:
     root = await tree.root()
     tasks = tuple(task(f"#{n} go") for n in range(3))
     turn_id = await tree.begin(root, Delegation(tasks, limit=1))
     assert all(stop(tree, one) for one in tasks)
-    assert (await tree.end_of(turn_id))["status"] == "failed"
+    assert (await tree.end_of(turn_id))["status"] == "interrupted"
     assert [i["status"] for i in tree.items(root, "collabAgentToolCall")] == ["interrupted"] * 3
     assert not any(tree.requests[f"#{n}"] for n in range(3))
 
