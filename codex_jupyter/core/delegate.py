@@ -321,19 +321,25 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
         threads.post(handle.own)
         if turn is not None:
             turn.delegates.add(handle)
-        if wish.history:
-            try:
-                await session.inject(wish.history)
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await handle.aclose("its history could not be stored")
-                raise
+        await _remind(handle, session, wish.history)
     over = "the turn it is for is over" if turn is not None and turn.closed else None
     if (reason := own.reason or over) is not None or not started:
         for handle in started:
             await handle.aclose()
         raise DelegateError(f"the delegate was not started: {reason}")
     return started[0]
+
+
+async def _remind(handle: DelegateHandle, session: Session, history: Sequence[Json]) -> None:
+    """Let a delegate remember what it was given; one that cannot be given it is closed."""
+    if not history:
+        return
+    try:
+        await session.inject(history)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await handle.aclose("its history could not be stored")
+        raise
 
 
 async def run_delegate_one_shot(  # noqa: PLR0913 - what a delegate is made of

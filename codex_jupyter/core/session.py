@@ -98,18 +98,13 @@ class Session:
         self.config = config
         self.ephemeral = ephemeral
         self.dynamic_tools = tuple(dynamic_tools)
-        self.created_at = stored.created_at if stored else time.time()
-        self.preview = stored.preview if stored else ""
-        self.name = stored.name if stored else None
-        self.git_info = stored.git_info if stored else None
-        self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
+        self._take_over(stored)
         self.kin = Kin(lineage)
         self.state = initial_state(thread_id, config, publish, environment, stored, lineage)
         if ephemeral:
             self.state.recorder = MemoryRecorder()
         self._store = store
         self._client_for = client_for
-        self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
         self._active: Turn | None = None
         self._editing = anyio.Lock()
         self.edits = HistoryEdits(
@@ -138,6 +133,14 @@ class Session:
         # The servers are the root's: twenty delegates must not start each of them twenty times.
         self.mcp = McpServers(mcp_servers or {}, environment) if lineage is None else self.root.mcp
         self._tools = builtin_tools(self.terminals, dynamic_tools)
+
+    def _take_over(self, stored: StoredThread | None) -> None:
+        self.created_at = stored.created_at if stored else time.time()
+        self.preview = stored.preview if stored else ""
+        self.name = stored.name if stored else None
+        self.git_info = stored.git_info if stored else None
+        self.forked_from: str | None = (stored.meta if stored else {}).get("forked_from_id")
+        self._used_turn_ids = set(stored.used_turn_ids) if stored else set[str]()
 
     @property
     def lineage(self) -> Lineage | None:

@@ -162,6 +162,12 @@ class SessionState:
         """Forget what is staged and cannot be stored: it is told to nobody."""
         self._staged = []
 
+    def open_items(self) -> list[Json]:
+        """Return what was begun in the running turn and is not finished, stored or staged."""
+        told = (msg for staged in self._staged for msg in staged.told)
+        finished = {msg.item["id"] for msg in told if isinstance(msg, ItemCompleted)}
+        return [i for i in self.transcript.open_items() if i["id"] not in finished]
+
     @property
     def extras(self) -> Json:
         """Plan, diff and tokens of the newest turn, with what is staged."""

@@ -109,15 +109,12 @@ class Turn:
         self.item_ids: set[str] = set()
         """Ids of its items so far, which the calls of one answer must not use again."""
 
-        self._state = state
         self._steered: list[Spoken] = []
         self._injected: list[Json] = []
         self._beside: list[UserShell] = []
         self._running_beside = 0
         self._heard = False
         self.tasks = TaskList(op, self.token)
-        """What it delegates, if that is what it is for."""
-
         self._news = Bell()
         self._compactions = 0
         self._closed = False
@@ -256,19 +253,19 @@ class Turn:
             try:
                 sampled = await Sampler(self, client, retry).sample(self._request(client, tools))
             except ModelError as error:
-                if not _is_about_an_image(error) or not await self._state.drop_images():
+                if not _is_about_an_image(error) or not await self.state.drop_images():
                     raise
                 continue
             self.last_text = sampled.last_text or self.last_text
             if sampled.usage is not None:
-                used = self._state.count_tokens(self.turn_id, sampled.usage, self.config)
+                used = self.state.count_tokens(self.turn_id, sampled.usage, self.config)
                 self.tokens = sum_of_tokens(self.tokens, used)
             if sampled.calls:
-                await self._state.record()
+                await self.state.record()
                 await calls.run(sampled.calls)
                 continue
             if self._running_beside:
-                await self._state.record()
+                await self.state.record()
             with self.token.scope():
                 while self._running_beside and not self._steered and not self._heard:
                     await self._news.wait()
@@ -329,19 +326,19 @@ class Turn:
         if summary is None:
             return
         context = context_items(None, self.config) if with_context else ()
-        items = compacted_history(self._state.history.items, summary, context)
-        await self._state.replace_history(self.turn_id, items, summary, self.config)
-        self._state.told = told_of(self.config) if with_context else None
+        items = compacted_history(self.state.history.items, summary, context)
+        await self.state.replace_history(self.turn_id, items, summary, self.config)
+        self.state.told = told_of(self.config) if with_context else None
         await self.complete_item(item)
         self.publish(ContextCompacted())
         self.publish(Warned(_SUMMED_UP))
 
     def _is_full(self, client: ModelClient) -> bool:
-        if self._state.is_too_long(self.config.model):
+        if self.state.is_too_long(self.config.model):
             return True
         window = self.config.context_window or client.capabilities.context_window
         limit = compaction_limit(window, self.config.auto_compact_limit)
-        return limit is not None and self._state.context_tokens >= limit
+        return limit is not None and self.state.context_tokens >= limit
 
     def _request(self, client: ModelClient, tools: ToolRegistry) -> ModelRequest:
         capabilities = client.capabilities
@@ -354,7 +351,7 @@ class Turn:
         return ModelRequest(
             model=self.config.model,
             instructions=self.config.base_instructions,
-            input=self._state.history.prompt(),
+            input=self.state.history.prompt(),
             tools=specs,
             thread_id=self.thread_id,
             effort=self.config.effort,
@@ -364,7 +361,7 @@ class Turn:
 
     async def _take_in_waiting(self) -> None:
         # What the model is asked next rests on what is staged, so that comes to the disk first.
-        await self._state.record()
+        await self.state.record()
         injected, self._injected = tuple(self._injected), []
         self._heard = False
         await self.remember(injected)
@@ -383,19 +380,27 @@ class Turn:
         """Announce an item of this turn."""
         item.setdefault("startedAtMs", _now_ms())
         self.item_ids.add(item["id"])
-        self._state.emit(ItemStarted(dict(item)), self.turn_id)
+        self.state.emit(ItemStarted(dict(item)), self.turn_id)
 
     async def complete_item(self, item: Json, *, history: tuple[Json, ...] = ()) -> None:
-        """Store an item, and what the model remembers of it, then announce that it is final."""
+        """Store an item, and what the model remembers of it, then announce that it is final.
+
+        In a turn that was stopped that happens with its end, which is near: one write for all.
+        """
         if self.lineage is not None and self.lineage.room is not None and not self._closed:
             await self.lineage.room(self.token)
         final = {"startedAtMs": _now_ms(), **item, "completedAtMs": _now_ms()}
-        started = self._state.started_at(item["id"])
+        started = self.state.started_at(item["id"])
         if started is not None:
             final["startedAtMs"] = started
-        await self._state.record([*_response_items(history), self._item_record(final)])
-        self._state.history.append(history)
-        self._state.emit(ItemCompleted(final), self.turn_id)
+        records = [*_response_items(history), self._item_record(final)]
+        if self.token.reason is not None:
+            self.state.stage(self.turn_id, records, [ItemCompleted(final)])
+            self.state.history.append(history)
+            return
+        await self.state.record(records)
+        self.state.history.append(history)
+        self.state.emit(ItemCompleted(final), self.turn_id)
 
     def stage_items(self, items: Iterable[Json], *, history: tuple[Json, ...] = ()) -> None:
         """Have items that are final at once stored, and then announced, with what comes next.
@@ -411,32 +416,32 @@ class Turn:
             self.item_ids.add(item["id"])
             records.append(self._item_record(final))
             told += [ItemStarted(begun), ItemCompleted(final)]
-        self._state.stage(self.turn_id, records, told)
-        self._state.history.append(history)
+        self.state.stage(self.turn_id, records, told)
+        self.state.history.append(history)
 
     def drop_item(self, item: Json) -> None:
         """Announce that an item will not be finished; it is not stored."""
-        self._state.emit(ItemCompleted({**item, "completedAtMs": _now_ms()}), self.turn_id)
+        self.state.emit(ItemCompleted({**item, "completedAtMs": _now_ms()}), self.turn_id)
 
     async def remember(self, items: tuple[Json, ...]) -> None:
         """Store what only the model sees."""
         if items:
-            await self._state.record(_response_items(items))
-            self._state.history.append(items)
+            await self.state.record(_response_items(items))
+            self.state.history.append(items)
 
     def stage_memory(self, items: tuple[Json, ...]) -> None:
         """Have what only the model sees stored with what comes next; it counts now."""
         if items:
-            self._state.stage(self.turn_id, _response_items(items))
-            self._state.history.append(items)
+            self.state.stage(self.turn_id, _response_items(items))
+            self.state.history.append(items)
 
     def delta(self, kind: DeltaKind, item_id: ItemId, text: str, index: int = 0) -> None:
         """Announce a piece of an item's text."""
-        self._state.emit(TextDelta(kind, item_id, text, index), self.turn_id)
+        self.state.emit(TextDelta(kind, item_id, text, index), self.turn_id)
 
     def publish(self, msg: EventMsg) -> None:
         """Announce anything else of this turn."""
-        self._state.emit(msg, self.turn_id)
+        self.state.emit(msg, self.turn_id)
 
     async def ask(
         self,
@@ -446,7 +451,7 @@ class Turn:
         waits_on: WaitsOn,
     ) -> Outcome:
         """Put a question to the clients; its outcome is stored before anybody acts on it."""
-        return await ask_clients(self, self._state, method, params, item_id, waits_on)
+        return await ask_clients(self, self.state, method, params, item_id, waits_on)
 
     def _item_record(self, item: Json) -> Record:
         payload = {

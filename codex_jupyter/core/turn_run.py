@@ -229,7 +229,7 @@ class TurnRun:
 
     def _open_items(self) -> list[Json]:
         """Return what was begun and not finished, as it ends with its turn."""
-        items = self._state.transcript.open_items()
+        items = self._state.open_items()
         return [i | {"status": _cut(i)} if i.get("status") == "inProgress" else i for i in items]
 
 

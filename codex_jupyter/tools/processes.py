@@ -39,11 +39,13 @@ END_LIMIT = 3.0
 """Seconds `ProcessGroup.end` may take before it gives up on processes that cannot be killed."""
 
 _TAKE_TERMINAL = (
-    "import fcntl,os,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);"
+    "import fcntl,os,signal,sys,termios;fcntl.ioctl(0,termios.TIOCSCTTY,0);"
+    "[signal.signal(s,signal.SIG_DFL)for s in(signal.SIGINT,signal.SIGQUIT)];"
     "os.execvp(sys.argv[1],sys.argv[1:])"
 )
-"""Makes the terminal the session's own, so that control characters send signals. The new session
-is made by then, and Popen has no place for this that is safe beside threads."""
+"""Makes the terminal the session's own, so that control characters send signals, and lets these end
+a program even where this process ignores them, as in the background of a script. The new session is
+made by then, and Popen has no place for this that is safe beside threads."""
 
 _END_OF_INPUT = b"\x04"
 """What a terminal takes for the end, at the beginning of a line."""
@@ -316,7 +318,8 @@ def kill_tagged(tags: Collection[str], *, newer_than: int = 0) -> int:
     """
     found: set[int] = set()
     for _ in range(_SWEEP_ROUNDS):
-        tagged = [process for pid in _newer(newer_than) if (process := _tagged(pid, tags))]
+        pids = _worth_a_look(_newer(newer_than))
+        tagged = [process for pid in pids if (process := _tagged(pid, tags))]
         if not tagged:
             break
         for process in tagged:
@@ -351,8 +354,6 @@ def _last_pid() -> int:
 
 
 def _tagged(pid: int, tags: Collection[str]) -> psutil.Process | None:
-    if not _may_be_tagged(pid):
-        return None
     try:
         process = psutil.Process(pid)
         has = process.environ().get(TAG_VARIABLE, "")
@@ -362,12 +363,27 @@ def _tagged(pid: int, tags: Collection[str]) -> psutil.Process | None:
     return process if any(tag in tags for tag in has.split(":")) else None
 
 
-def _may_be_tagged(pid: int) -> bool:
-    """Tell whether a closer look is worth it; most processes are ruled out by one read."""
+def _worth_a_look(pids: Sequence[int]) -> Sequence[int]:
+    """Return the processes that may have a tag; most are ruled out by one read.
+
+    A process that replaces its program has no environment for a moment, so one without is read
+    twice.
+    """
+    if not Path("/proc/self/environ").exists():
+        return pids
+    found = {pid: _environment(pid) for pid in pids}
+    if bare := [pid for pid, environment in found.items() if not environment]:
+        time.sleep(_SWEEP_PAUSE)
+        found |= {pid: _environment(pid) for pid in bare}
+    return [pid for pid, environment in found.items() if _TAGGED in environment]
+
+
+def _environment(pid: int) -> bytes:
     try:
-        return _TAGGED in Path(f"/proc/{pid}/environ").read_bytes()
+        return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return not Path("/proc/self/environ").exists()
+        # Gone meanwhile, or of another user, who cannot have a tag from us.
+        return b"\0"
 
 
 def _kill(process: psutil.Process) -> None:

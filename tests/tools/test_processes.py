@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -117,6 +118,19 @@ async def test_the_search_looks_everywhere_once_process_ids_started_over() -> No
         assert kill_tagged(["outer"], newer_than=2**31) == 1
         with anyio.fail_after(30):
             assert await group.wait_exit() == -9
+
+
+async def test_a_control_character_is_a_signal_even_if_this_process_ignores_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        script = ["sh", "-c", "echo ready; exec sleep 300"]
+        with ProcessGroup(script, cwd=Path("/"), env=ENV, tty=True) as group:
+            with anyio.fail_after(30):
+                await group.wait_readable()
+                await group.write(b"\x03")
+                assert await group.wait_exit() == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_tag_is_not_found_inside_another() -> None:
