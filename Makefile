@@ -100,7 +100,7 @@ sdk: $(STAMPS)/sdk $(JUPYTER_AI)/.stamp
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/sdk tests/interop
 	$(OFFLINE) $(JUPYTER_AI)/bin/python -m pytest tests/acp/test_jupyter_ai.py
 
-slow: $(STAMPS)/test
+slow: $(STAMPS)/test $(OLDER_KERNELS)
 	@mkdir -p out/home
 	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not older_kernel"
 

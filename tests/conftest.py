@@ -20,8 +20,9 @@ _WHERE_KERNELS_DIFFER = {
 }
 """Of what ipykernels do in different ways: a busy cell that hears, is typed to, is stopped.
 
-All others meet the older ones in `make kernels`.
+Others of the same files meet the older ones in `make slow`, all others in `make kernels`.
 """
+_MEET_THEM_IN_SLOW = {"test_kernel_approvals", "test_kernel_interrupt"}
 
 
 _SAME_IN_A_SERVER = {"test_kernel_tools", "test_magics"}
@@ -35,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_older = any(isinstance(v, str) and v.startswith(_OLDER_KERNELS) for v in values)
         name = getattr(item, "originalname", item.name)
         if is_older and name not in _WHERE_KERNELS_DIFFER:
-            item.add_marker(pytest.mark.older_kernel)
+            is_slow = item.path.stem in _MEET_THEM_IN_SLOW
+            item.add_marker(pytest.mark.slow if is_slow else pytest.mark.older_kernel)
         if item.path.stem in _SAME_IN_A_SERVER and "server" in values:
             item.add_marker(pytest.mark.slow)
 
