@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -153,7 +154,11 @@ class Notebook:
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 1600})
         page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}/{page_of}/{name}?reset")
+        place = f"{page_of}/{name}"
+        if page_of == "lab/tree":
+            # Of its own: a page that was closed may still write what was open in the shared one.
+            place = f"lab/workspaces/{secrets.token_hex(4)}/tree/{name}"
+        page.goto(f"{address}/{place}?reset")
         page.add_locator_handler(page.locator(".jp-Dialog"), _refuse_unexpected_dialog)
         page.wait_for_selector(f"text={last}")
         notebook = cls(page)
@@ -193,7 +198,7 @@ class Notebook:
 
     def wait_for_text(self, text: str) -> None:
         """Wait until some output says ``text``."""
-        self.page.locator(".jp-OutputArea", has_text=text).first.wait_for()
+        self.page.locator(".jp-OutputArea", has_text=text).filter(visible=True).first.wait_for()
 
     def press(self, label: "str | re.Pattern[str]") -> None:
         """Press a button in an output, once it can be pressed."""
