@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -61,7 +61,7 @@ _USAGE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Staged:
     """Records that are written with the next ones, and what is told when they are."""
 
@@ -119,6 +119,7 @@ class SessionState:
         self._asked: set[str] = set()
         self._started_at: dict[str, int] = {}
         self._staged: list[_Staged] = []
+        self._being_stored: list[_Staged] = []
 
     def emit(self, msg: EventMsg, turn_id: TurnId | None = None) -> None:
         """Number a message, fold it into the transcript, and publish it.
@@ -164,14 +165,18 @@ class SessionState:
 
     def open_items(self) -> list[Json]:
         """Return what was begun in the running turn and is not finished, stored or staged."""
-        told = (msg for staged in self._staged for msg in staged.told)
-        finished = {msg.item["id"] for msg in told if isinstance(msg, ItemCompleted)}
+        finished = {msg.item["id"] for msg in self._coming() if isinstance(msg, ItemCompleted)}
         return [i for i in self.transcript.open_items() if i["id"] not in finished]
 
     @property
     def extras(self) -> Json:
         """Plan, diff and tokens of the newest turn, with what is staged."""
-        return self.transcript.extras(msg for staged in self._staged for msg in staged.told)
+        return self.transcript.extras(self._coming())
+
+    def _coming(self) -> Iterator[EventMsg]:
+        """Iterate over what will be told of records that are not stored yet."""
+        for staged in (*self._being_stored, *self._staged):
+            yield from staged.told
 
     async def record(self, records: Sequence[Record] = ()) -> None:
         """Make what is staged and ``records`` durable, in this order, and tell what is due then.
@@ -182,11 +187,14 @@ class SessionState:
             RolloutError: They could not be written; what was staged still is.
         """
         staged, self._staged = self._staged, []
+        self._being_stored += staged
         try:
             await self._write([*(r for entry in staged for r in entry.records), *records])
         except RolloutError:
             self._staged[:0] = staged
             raise
+        finally:
+            self._being_stored = [entry for entry in self._being_stored if entry not in staged]
         for entry in staged:
             for msg in entry.told:
                 self.emit(msg, entry.turn_id)

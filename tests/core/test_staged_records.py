@@ -2,15 +2,25 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from codex_jupyter.core.session_state import SessionState
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ThreadId, TurnId
-from codex_jupyter.protocol.events import Event, TurnStarted, Warned
+from codex_jupyter.protocol.events import (
+    Event,
+    ItemCompleted,
+    ItemStarted,
+    TokenUsageUpdated,
+    TurnStarted,
+    Warned,
+)
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
 from codex_jupyter.rollout.records import Record
@@ -50,7 +60,13 @@ def note(text: str) -> Record:
 class Full:
     is_full = False
 
+    def __init__(self) -> None:
+        self.writes, self.gate = threading.Event(), threading.Event()
+        self.gate.set()
+
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        self.writes.set()
+        assert self.gate.wait(30)
         if self.is_full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return os.write(descriptor, data)
@@ -100,6 +116,28 @@ async def test_what_could_not_be_stored_is_told_when_it_could(lab: Lab, disk: Fu
     await lab.state.record([note("next")])
     assert lab.stored() == ["one", "two", "next"]
     assert lab.told() == ["one", "two"]
+
+
+async def test_what_is_being_stored_is_neither_open_nor_forgotten_meanwhile(
+    lab: Lab, disk: Full
+) -> None:
+    item = {"type": "commandExecution", "id": "c1", "status": "inProgress"}
+    lab.state.emit(ItemStarted(item), TURN)
+    usage = {"last": {"totalTokens": 3, "inputTokens": 3}, "modelContextWindow": None}
+    told = [ItemCompleted({**item, "status": "failed"}), TokenUsageUpdated(usage)]
+    lab.state.stage(TURN, [note("one")], told)
+    disk.writes.clear()
+    disk.gate.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lab.state.record)
+        with anyio.fail_after(30):
+            await anyio.to_thread.run_sync(disk.writes.wait, 30)
+        # The end of the turn looks now: it must not complete the item once more.
+        assert lab.state.open_items() == []
+        assert lab.state.extras["usage"]["inputTokens"] == 3
+        disk.gate.set()
+    assert lab.state.open_items() == []
+    assert lab.state.extras["usage"]["inputTokens"] == 3
 
 
 async def test_what_is_given_up_is_told_to_nobody(lab: Lab, disk: Full) -> None:
