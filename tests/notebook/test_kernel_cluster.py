@@ -93,6 +93,8 @@ def test_a_page_opens_and_stops_a_delegate_on_a_worker(connected: Kernel, model:
     connected.wait_until(lambda: any(op["delegate"]["turnId"] for op in connected.ops("delegate")))
     row = next(op["delegate"] for op in connected.ops("delegate") if op["delegate"]["turnId"])
     ids = {"threadId": row["threadId"], "turnId": row["turnId"]}
+    # Stopped before it asked, it would leave the answer that hangs to the other one.
+    model.fake.wait_for_hang(1, timeout=60)
     opened = connected.ask({"action": "delegate", **ids})
     assert (opened["status"], opened["snapshot"]["turnId"]) == ("ok", row["turnId"])
     assert connected.ask({"action": "interrupt", **ids}) == {"status": "ok"}
