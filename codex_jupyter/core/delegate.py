@@ -295,17 +295,7 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
     own = token.child()
     if turn is not None:
         turn.token.adopt(own)
-    lineage = Lineage(
-        parent,
-        wish.source,
-        nickname=wish.nickname,
-        role=wish.role,
-        token=own,
-        shown_in=turn if shown else None,
-        hear=events.put,
-        room=events.room,
-        caught_up=events.caught_up,
-    )
+    lineage = _link(parent, wish, own, events, turn if shown else None)
     config = child_config(turn.config if turn is not None else parent.config, wish)
     started: list[DelegateHandle] = []
     with own.scope():
@@ -328,6 +318,26 @@ async def run_delegate_interactive(  # noqa: PLR0913 - what a delegate is made o
             await handle.aclose()
         raise DelegateError(f"the delegate was not started: {reason}")
     return started[0]
+
+
+def _link(
+    parent: Session,
+    wish: DelegateWish,
+    token: CancelToken,
+    events: DelegateEvents,
+    shown_in: Turn | None,
+) -> Lineage:
+    return Lineage(
+        parent,
+        wish.source,
+        nickname=wish.nickname,
+        role=wish.role,
+        token=token,
+        shown_in=shown_in,
+        hear=events.put,
+        room=events.room,
+        caught_up=events.caught_up,
+    )
 
 
 async def _remind(handle: DelegateHandle, session: Session, history: Sequence[Json]) -> None:

@@ -9,14 +9,14 @@ import anyio.abc
 
 from codex_jupyter.client.aio import CodexClient
 from codex_jupyter.errors import CodexError
-from codex_jupyter.notebook.headless import HeadlessPolicy
+from codex_jupyter.notebook.headless import HeadlessPolicy, what_is_asked
 from codex_jupyter.server.rights import POLICY
 from codex_jupyter.transports.streams import memory_pair
 
 if TYPE_CHECKING:
     from codex_jupyter.server.app import AppServer
 
-__all__ = ["PolicyDesk", "what_is_asked"]
+__all__ = ["PolicyDesk"]
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -113,19 +113,6 @@ class PolicyDesk:
     def _withdraw(self, request_id: str) -> None:
         if (scope := self._waiting.pop(request_id, None)) is not None:
             scope.cancel()
-
-
-def what_is_asked(request: Json) -> str:
-    """Name what a request is about, in a few words."""
-    match request["kind"]:
-        case "tool":
-            return f"`{request.get('tool')}`"
-        case "patch":
-            return "`apply_patch`"
-        case "question":
-            return "an answer to its question"
-        case _:
-            return f"`command` ({str(request.get('script'))[:120]!r})"
 
 
 def _nobody(request: Json) -> str:

@@ -13,8 +13,8 @@ from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.rollout import late
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
+from tests.rollout.notes import note, notes
 
 pytestmark = pytest.mark.anyio
 
@@ -43,21 +43,6 @@ async def store(tmp_path: Path, disk: Full) -> AsyncGenerator[ThreadStore, None]
     store = ThreadStore(tmp_path, disk=Disk(write=disk.write))
     yield store
     await store.aclose()
-
-
-@pytest.fixture
-async def other(tmp_path: Path) -> AsyncGenerator[ThreadStore, None]:
-    store = ThreadStore(tmp_path)
-    yield store
-    await store.aclose()
-
-
-def note(text: str) -> Record:
-    return Record("event_msg", {"type": "note", "text": text}, "2026-01-01T00:00:00.000Z")
-
-
-def notes(path: Path) -> list[str]:
-    return [record.payload["text"] for record in read_records(path) if record.type == "event_msg"]
 
 
 async def test_it_is_written_whole_when_it_closes(store: ThreadStore, other: ThreadStore) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -19,32 +18,11 @@ from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
 from codex_jupyter.rollout.records import Record, decode_line
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
+from tests.rollout.notes import note, notes
 
 pytestmark = pytest.mark.anyio
 
 THREAD = ThreadId("0199a213-81c0-7800-8aa1-bbab2a035a53")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncGenerator[ThreadStore, None]:
-    store = ThreadStore(tmp_path)
-    yield store
-    await store.aclose()
-
-
-@pytest.fixture
-async def other(tmp_path: Path) -> AsyncGenerator[ThreadStore, None]:
-    store = ThreadStore(tmp_path)
-    yield store
-    await store.aclose()
-
-
-def note(text: str) -> Record:
-    return Record("event_msg", {"type": "note", "text": text}, "2026-01-01T00:00:00.000Z")
-
-
-def notes(path: Path) -> list[str]:
-    return [record.payload["text"] for record in read_records(path) if record.type == "event_msg"]
 
 
 def foreign_rollout(home: Path, thread_id: ThreadId, folder: str = "sessions/2025/01/02") -> Path:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,12 @@ import pytest
 
 from codex_jupyter.errors import DuplicateIdError, ThreadOwnedElsewhereError
 from codex_jupyter.ids import ThreadId, new_thread_id
-from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
+from tests.rollout.notes import note, notes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 THREAD = ThreadId("0199a213-81c0-7800-8aa1-bbab2a035a53")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncGenerator[ThreadStore, None]:
-    store = ThreadStore(tmp_path)
-    yield store
-    await store.aclose()
-
-
-def note(text: str) -> Record:
-    return Record("event_msg", {"type": "note", "text": text}, "2026-01-01T00:00:00.000Z")
-
-
-def notes(path: Path) -> list[str]:
-    return [record.payload["text"] for record in read_records(path) if record.type == "event_msg"]
 
 
 CHILD = """
