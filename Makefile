@@ -97,7 +97,7 @@ ui: $(STAMPS)/ui jstest
 # The SDK brings the original's program, which the tests of tests/interop then run.
 sdk: $(STAMPS)/sdk $(JUPYTER_AI)/.stamp
 	@mkdir -p out/home
-	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/sdk tests/interop
+	$(OFFLINE) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not older_kernel" tests/sdk tests/interop
 	$(OFFLINE) $(JUPYTER_AI)/bin/python -m pytest tests/acp/test_jupyter_ai.py
 
 slow: $(STAMPS)/test $(OLDER_KERNELS)

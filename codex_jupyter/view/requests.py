@@ -1,6 +1,7 @@
 """The questions of a turn, as a page shows them."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ _TITLES: Final = {
     "question": "A question for you",
 }
 _DECISIONS: Final = ("accept", "acceptForSession", "decline", "cancel")
+# Nothing else in quotes: a tool could be named so that the end of the sentence names another.
+_NAMED: Final = re.compile(r'[^"]*\btool "([\w.-]+)"\?')
 _KINDS: Final = {
     "item/fileChange/requestApproval": "patch",
     "item/tool/requestUserInput": "question",
@@ -77,16 +80,25 @@ def _of_mcp(params: Json) -> tuple[str, Json]:
         shown = {"reason": f"{server} asks", "questions": questions_of(params)}
         return "question", {**params, **shown}
     meta: Json = params["_meta"]
-    name = json.dumps(str(meta.get("tool_name") or params.get("message")))[1:-1]
     arguments = json.dumps(meta.get("tool_params") or {}, indent=2)
     persist = meta.get("persist")
     for_session = persist == "session" or "session" in (persist or ())
     shown = {
-        "command": f"{name}({arguments})",
+        "command": f"{_tool_name(params, meta)}({arguments})",
         "reason": f"a tool of {server}",
         "availableDecisions": [d for d in _DECISIONS if d != "acceptForSession" or for_session],
     }
     return "command", {**params, **shown}
+
+
+def _tool_name(params: Json, meta: Json) -> str:
+    """Return the name of the tool that wants to run, or whatever its server says of it.
+
+    The original names it apart from its sentence since 0.169 only (0.163 does not).
+    """
+    said = str(params.get("message") or "")
+    name = meta.get("tool_name") or ((found := _NAMED.fullmatch(said)) and found[1]) or said
+    return json.dumps(str(name))[1:-1]
 
 
 def _choices(offered: list[Any] | None) -> list[str]:

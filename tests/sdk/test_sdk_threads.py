@@ -102,16 +102,25 @@ def test_a_wrong_id_is_refused_as_a_wrong_request(program: Program) -> None:
 
 
 def test_what_ours_has_not_is_refused_and_harms_nothing(program: Program) -> None:
-    """Goals, and words that come from another tool instead of from the user."""
     program.fake.add(say("Here."))
     with program.codex() as codex:
         thread = codex.thread_start(cwd=str(program.workspace))
         with pytest.raises(openai_codex.InvalidRequestError, match="goal/clear is not offered"):
             codex._client.thread_goal_clear(thread.id)
-        with pytest.raises(openai_codex.InvalidRequestError, match="input must not be empty"):
-            thread.run(openai_codex.ExternalMessage("mail", "Come home."))
         assert thread.run("Hello?").final_response == "Here."
     assert len(program.fake.requests) == 1
+
+
+def test_what_another_tool_says_is_read_as_its_output(program: Program) -> None:
+    program.fake.add(say("On my way."))
+    with program.codex() as codex:
+        thread = codex.thread_start(cwd=str(program.workspace))
+        told = thread.run(openai_codex.ExternalMessage("mail", "Come home."))
+    assert told.final_response == "On my way."
+    (request,) = program.fake.requests
+    asked, output = request["input"][-2:]
+    assert (asked["type"], asked["name"]) == ("function_call", "mail")
+    assert (output["type"], output["output"]) == ("function_call_output", "Come home.")
 
 
 Anything = RootModel[dict[str, Any]]

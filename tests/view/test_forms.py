@@ -135,6 +135,24 @@ def test_the_originals_approval_of_a_tool_is_shown_as_one(decision: str, answer:
     assert answer_for("mcpServer/elicitation/request", MAY_RUN, {"decision": decision}) == answer
 
 
+@pytest.mark.parametrize(
+    ("sentence", "shown_as"),
+    [
+        ('Allow the things MCP server to run tool "add"?', "add({})"),
+        (
+            'Allow it to run tool "rm" or tool "ls"?',
+            'Allow it to run tool \\"rm\\" or tool \\"ls\\"?({})',
+        ),
+        ("May it\nrun?", "May it\\nrun?({})"),
+    ],
+)
+def test_a_tool_that_only_a_sentence_names_is_named(sentence: str, shown_as: str) -> None:
+    """As 0.163 asks, which says no `tool_name`."""
+    meta = {"codex_approval_kind": "mcp_tool_call", "tool_params": {}}
+    asked = {**MAY_RUN, "message": sentence, "_meta": meta}
+    assert pending_request("mcpServer/elicitation/request", asked, "r", None)["command"] == shown_as
+
+
 def test_what_was_taken_back_is_cancelled() -> None:
     assert elicitation_answer(VISIT, {}) == {"action": "cancel"}
 
