@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from codex_jupyter.protocol._wire import Count, WireModel
-from codex_jupyter.protocol.shapes import UUID_FORMAT, Thread, Turn
+from codex_jupyter.protocol.shapes import UUID_FORMAT, Thread, TurnsPage
 
 __all__ = [
     "HISTORY_REQUESTS",
@@ -13,15 +13,13 @@ __all__ = [
     "ThreadSearchParams",
     "TurnsListParams",
     "TurnsListResult",
+    "TurnsPageParams",
 ]
 
 
-class TurnsListParams(WireModel):
-    """Page through the turns of a thread, loaded or stored."""
+class TurnsPageParams(WireModel):
+    """What a page of turns has: how many, in which order, and how much of each."""
 
-    METHOD: ClassVar[str] = "thread/turns/list"
-    thread_id: str
-    cursor: str | None = None
     limit: Count | None = None
     """Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB."""
 
@@ -31,20 +29,19 @@ class TurnsListParams(WireModel):
     items_view: Literal["notLoaded", "summary", "full"] | None = None
     """``summary``, the default, has what the user said and the last answer."""
 
+
+class TurnsListParams(TurnsPageParams):
+    """Page through the turns of a thread, loaded or stored."""
+
+    METHOD: ClassVar[str] = "thread/turns/list"
+    thread_id: str
+    cursor: str | None = None
     turn_id: str | None = Field(default=None, json_schema_extra=UUID_FORMAT)
     """Ours: list this turn alone, or nothing if the thread has none of this id."""
 
 
-class TurnsListResult(WireModel):
+class TurnsListResult(TurnsPage):
     """The result of thread/turns/list."""
-
-    data: list[Turn]
-    next_cursor: str | None = None
-    """Goes on in the same direction; absent on the last page."""
-
-    backwards_cursor: str | None = None
-    """Goes back, asked for with the other direction, from the first entry of this page on, which is
-    told again as it is then; absent on an empty page."""
 
 
 class ThreadSearchParams(WireModel):

@@ -11,7 +11,7 @@ from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.delegate_requests import DELEGATE_REQUESTS
 from codex_jupyter.protocol.exec_requests import EXEC_REQUESTS
 from codex_jupyter.protocol.fs_requests import FS_REQUESTS
-from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS
+from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS, TurnsPageParams
 from codex_jupyter.protocol.item_requests import ITEM_REQUESTS
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.mcp_requests import MCP_REQUESTS
@@ -31,6 +31,7 @@ from codex_jupyter.protocol.shapes import (
     Summary,
     Thread,
     ThreadOpened,
+    ThreadResumed,
     Turn,
 )
 from codex_jupyter.protocol.terminal_requests import TERMINAL_REQUESTS
@@ -145,6 +146,9 @@ class ThreadResumeParams(WireModel):
     base_instructions: str | None = None
     developer_instructions: str | None = None
     exclude_turns: bool = False
+    initial_turns_page: TurnsPageParams | None = None
+    """Experimental: what `thread/turns/list` would tell, in the same result."""
+
     after: EventPlace | None = None
     """Ours: the last event this client has seen, after a lost connection.
 
@@ -382,7 +386,7 @@ class ServerRequestListResult(WireModel):
 CLIENT_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "initialize": (InitializeParams, InitializeResult),
     "thread/start": (ThreadStartParams, ThreadOpened),
-    "thread/resume": (ThreadResumeParams, ThreadOpened),
+    "thread/resume": (ThreadResumeParams, ThreadResumed),
     "thread/read": (ThreadReadParams, ThreadReadResult),
     "thread/list": (ThreadListParams, ThreadListResult),
     **THREAD_REQUESTS,

@@ -12,13 +12,16 @@ __all__ = [
     "ApprovalsReviewer",
     "DynamicToolSpec",
     "Effort",
+    "Newest",
     "SandboxMode",
     "SandboxPolicy",
     "SourceKind",
     "Summary",
     "Thread",
     "ThreadOpened",
+    "ThreadResumed",
     "Turn",
+    "TurnsPage",
 ]
 
 ApprovalPolicy = Literal["untrusted", "on-request", "never"]
@@ -132,7 +135,7 @@ class Notice(WireModel):
 
 
 class ThreadOpened(WireModel):
-    """The result of thread/start and thread/resume."""
+    """The result of thread/start and thread/fork."""
 
     thread: Thread
     model: str
@@ -153,6 +156,35 @@ class ThreadOpened(WireModel):
 
     sequence: int | None = None
     """Ours: the number of the last event that the result contains."""
+
+
+class TurnsPage(WireModel):
+    """Some turns of a thread."""
+
+    data: list[Turn]
+    next_cursor: str | None = None
+    """Goes on in the same direction; absent on the last page."""
+
+    backwards_cursor: str | None = None
+    """Goes back, asked for with the other direction, from the first entry of this page on, which is
+    told again as it is then; absent on an empty page."""
+
+
+class Newest(WireModel):
+    """From where the past of a thread is read backwards."""
+
+    turns_backwards_cursor: str | None = None
+    """For `thread/turns/list`, newest first: its page begins with the last turn."""
+
+    items_backwards_cursor: str | None = None
+    """For `thread/items/list` with ``sortDirection: desc``: its page begins with the last item."""
+
+
+class ThreadResumed(ThreadOpened, Newest):
+    """The result of thread/resume."""
+
+    initial_turns_page: TurnsPage | None = None
+    """The page that was asked for; its cursors are those of `thread/turns/list`."""
 
     replayed: bool = False
     """Ours: whether the events after those that were asked for follow, instead of the turns."""

@@ -10,6 +10,7 @@ from codex_jupyter.protocol.shapes import (
     ApprovalPolicy,
     ApprovalsReviewer,
     Effort,
+    Newest,
     SandboxMode,
     SandboxPolicy,
     Summary,
@@ -49,6 +50,10 @@ class ThreadResult(WireModel):
     """The result of what changes a thread."""
 
     thread: Thread
+
+
+class ThreadReverted(ThreadResult, Newest):
+    """The result of thread/revert."""
 
 
 class ThreadForkParams(_OfThread):
@@ -206,7 +211,7 @@ class ThreadShellParams(_OfThread):
 THREAD_REQUESTS: dict[str, tuple[type[WireModel], type[WireModel]]] = {
     "thread/fork": (ThreadForkParams, ThreadOpened),
     "thread/rollback": (ThreadRollbackParams, ThreadResult),
-    "thread/revert": (ThreadRevertParams, ThreadResult),
+    "thread/revert": (ThreadRevertParams, ThreadReverted),
     "thread/loaded/list": (ThreadLoadedListParams, ThreadLoadedListResult),
     "thread/name/set": (ThreadNameParams, Nothing),
     "thread/archive": (ThreadArchiveParams, Nothing),

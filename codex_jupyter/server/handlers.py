@@ -26,7 +26,7 @@ from codex_jupyter.rollout.store import ListQuery
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.asked import options_of, overrides_of
 from codex_jupyter.server.kernel_turns import KernelTurns
-from codex_jupyter.server.opened import opened_shape
+from codex_jupyter.server.opened import opened_shape, resumed_shape
 from codex_jupyter.server.params import (
     check_gate,
     check_input,
@@ -123,7 +123,11 @@ class Handlers:
         if after is not None and after.epoch == log.epoch:
             missed = log.since(after.sequence)
         with_turns = missed is None and not asked.exclude_turns
-        opened = opened_shape(self._threads, session, include_turns=with_turns)
+        resumed = {
+            **opened_shape(self._threads, session, include_turns=with_turns),
+            **resumed_shape(session.state.transcript, asked.initial_turns_page),
+            "replayed": missed is not None,
+        }
         tree = [session, *session.kin.descendants()]
         pending = session.state.broker.open_requests
 
@@ -132,7 +136,7 @@ class Handlers:
             for member in tree:
                 self._subscriptions.subscribe(connection, member.thread_id, pending)
 
-        return Reply({**opened, "replayed": missed is not None}, then=go_on)
+        return Reply(resumed, then=go_on)
 
     async def _thread_read(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadReadParams, params)

@@ -1,19 +1,20 @@
 """The methods that page through what a thread holds."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from codex_jupyter.core.thread_reader import ThreadReader
 from codex_jupyter.errors import InvalidRequestError
-from codex_jupyter.ids import parse_thread_id, same_turn_id
+from codex_jupyter.ids import parse_thread_id
 from codex_jupyter.protocol.history_requests import (
     SearchOccurrencesParams,
     ThreadSearchParams,
     TurnsListParams,
 )
-from codex_jupyter.server.paging import fitting, inclusive, page_limit, read_cursor
+from codex_jupyter.server.paging import inclusive, page_limit
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
+from codex_jupyter.server.turn_pages import turns_page
 
 __all__ = ["HistoryHandlers"]
 
@@ -68,34 +69,7 @@ class HistoryHandlers:
     async def _turns(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnsListParams, params)
         transcript = await self._reader.transcript(parse_thread_id(asked.thread_id))
-        ids = transcript.turn_ids
-        places = list(range(len(ids)))
-        if asked.turn_id is not None:
-            places = [place for place in places if same_turn_id(asked.turn_id, ids[place])]
-        if asked.sort_direction != "asc":
-            places.reverse()
-        begin = 0 if asked.cursor is None else _begin(asked.cursor, places, ids)
-        view = asked.items_view or "summary"
-        turns = (_seen(transcript.turns([place])[0], view) for place in places[begin:])
-        page = fitting(turns, page_limit(asked.limit))
-        return {
-            "data": page,
-            "nextCursor": page[-1]["id"] if begin + len(page) < len(places) else None,
-            "backwardsCursor": inclusive(page[0]["id"]) if page else None,
-        }
-
-
-def _begin(cursor: str, places: Sequence[int], ids: Sequence[str]) -> int:
-    """Return at which of the places the page of a cursor begins.
-
-    Raises:
-        InvalidRequestError: It names none of them.
-    """
-    turn_id, with_it = read_cursor(cursor)
-    for number, place in enumerate(places):
-        if ids[place] == turn_id:
-            return number if with_it else number + 1
-    raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
+        return turns_page(transcript, asked, cursor=asked.cursor, only=asked.turn_id)
 
 
 def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, int, int]:
@@ -112,14 +86,3 @@ def _match(snippet: str, term: str) -> dict[str, int]:
     word = term.split(maxsplit=1)[0]
     start = snippet.lower().find(word.lower())
     return {"start": max(start, 0), "end": start + len(word) if start >= 0 else 0}
-
-
-def _seen(turn: Json, view: str) -> Json:
-    items: list[Json] = turn["items"]
-    if view == "notLoaded":
-        items = []
-    elif view == "summary":
-        first = [item for item in items if item["type"] == "userMessage"][:1]
-        last = [item for item in items if item["type"] == "agentMessage"][-1:]
-        items = [*first, *last]
-    return {"rootTurnId": turn["id"], **turn, "items": items, "itemsView": view}

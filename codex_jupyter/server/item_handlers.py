@@ -14,7 +14,14 @@ from codex_jupyter.protocol.item_requests import (
     ItemsReadParams,
     OutputDeferral,
 )
-from codex_jupyter.server.paging import fitting, inclusive, page_limit, read_cursor
+from codex_jupyter.server.paging import (
+    fitting,
+    inclusive,
+    item_cursor,
+    named_item,
+    page_limit,
+    read_cursor,
+)
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.subscriptions import Connection
 
@@ -27,8 +34,6 @@ Placed = tuple[str, Json]
 
 MAX_READ: Final = 100
 """Items that are read at once."""
-
-_SEPARATOR: Final = "/"
 
 
 class ItemHandlers:
@@ -114,7 +119,7 @@ def _from_cursor(
         turn_id, item_id, with_it = None, cursor.item_id, False
     else:
         named, with_it = read_cursor(cursor)
-        turn_id, _, item_id = named.partition(_SEPARATOR)
+        turn_id, item_id = named_item(named)
         ids = transcript.turn_ids
         places = [*places]
         while places and ids[places[0]] != turn_id:
@@ -130,7 +135,7 @@ def _from_cursor(
 
 
 def _cursor(entry: Json) -> str:
-    return f"{entry['turnId']}{_SEPARATOR}{entry['item']['id']}"
+    return item_cursor(entry["turnId"], entry["item"]["id"])
 
 
 def _entry(turn_id: str, item: Json, deferral: OutputDeferral | None) -> Json:

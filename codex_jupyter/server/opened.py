@@ -4,9 +4,12 @@ from typing import Any
 
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.threads import ThreadManager
+from codex_jupyter.core.transcript import Transcript
+from codex_jupyter.protocol.history_requests import TurnsPageParams
+from codex_jupyter.server.turn_pages import newest, turns_page
 from codex_jupyter.tools.policy import NOT_SANDBOXED
 
-__all__ = ["opened_shape"]
+__all__ = ["opened_shape", "resumed_shape"]
 
 Json = dict[str, Any]
 
@@ -28,3 +31,9 @@ def opened_shape(threads: ThreadManager, session: Session, *, include_turns: boo
         "epoch": session.state.log.epoch,
         "sequence": session.state.log.last,
     }
+
+
+def resumed_shape(transcript: Transcript, page: TurnsPageParams | None) -> Json:
+    """Return what the result of thread/resume says of the thread's past beside its turns."""
+    first = None if page is None else turns_page(transcript, page)
+    return {**newest(transcript), "initialTurnsPage": first}

@@ -6,7 +6,16 @@ from typing import Any, Final, TypeVar
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.jsonrpc import encode
 
-__all__ = ["MAX_PAGE_BYTES", "fitting", "inclusive", "page_limit", "page_of", "read_cursor"]
+__all__ = [
+    "MAX_PAGE_BYTES",
+    "fitting",
+    "inclusive",
+    "item_cursor",
+    "named_item",
+    "page_limit",
+    "page_of",
+    "read_cursor",
+]
 
 Json = dict[str, Any]
 Entry = TypeVar("Entry")
@@ -18,6 +27,7 @@ all that some clients read. The first entry is on the page whatever its size."""
 _MAX_PAGE: Final = 100
 _USUAL_PAGE: Final = 25
 _WITH: Final = "="
+_SEPARATOR: Final = "/"
 
 
 def page_limit(asked: int | None) -> int:
@@ -42,6 +52,17 @@ def fitting(entries: Iterable[Json], limit: int) -> list[Json]:
 def inclusive(cursor: str) -> str:
     """Return a cursor whose page begins with the entry that ``cursor`` follows."""
     return _WITH + cursor
+
+
+def item_cursor(turn_id: str, item_id: str) -> str:
+    """Return the cursor that names an item of a turn."""
+    return f"{turn_id}{_SEPARATOR}{item_id}"
+
+
+def named_item(cursor: str) -> tuple[str, str]:
+    """Return the ids of the turn and of the item that a cursor names; the second may be empty."""
+    turn_id, _, item_id = cursor.partition(_SEPARATOR)
+    return turn_id, item_id
 
 
 def read_cursor(cursor: str) -> tuple[str, bool]:

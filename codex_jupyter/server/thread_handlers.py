@@ -33,6 +33,7 @@ from codex_jupyter.server.rights import check_config, require_owner
 from codex_jupyter.server.submitting import chosen_turn_id
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 from codex_jupyter.server.thread_sources import ThreadSources, check_items
+from codex_jupyter.server.turn_pages import newest
 
 __all__ = ["ThreadHandlers"]
 
@@ -106,7 +107,8 @@ class ThreadHandlers:
         asked = read_params(ThreadRevertParams, params)
         session = self._threads.get(parse_thread_id(asked.thread_id))
         await session.edits.revert(asked.before_turn_id)
-        return {"thread": self._threads.shape(session, include_turns=True)}
+        thread = self._threads.shape(session, include_turns=True)
+        return {"thread": thread, **newest(session.state.transcript)}
 
     async def _loaded_list(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(ThreadLoadedListParams, params)

@@ -68,6 +68,52 @@ async def pages(talk: Talk, thread_id: str) -> None:
     assert refusal.message == "invalid cursor: nothing"
 
 
+async def test_a_page_of_turns_comes_with_the_resumed_thread(lab: Lab, talk: Talk) -> None:
+    thread_id = await spoken(lab, talk, *((f"wish {n}", f"answer {n}") for n in range(3)))
+
+    async def resumed(**more: object) -> Json:
+        return await talk.ask("thread/resume", {"threadId": thread_id, **more})
+
+    plain = await resumed()
+    assert plain["initialTurnsPage"] is None
+    of_thread: Json = {"threadId": thread_id}
+    for asked in ({}, {"limit": 2}, {"limit": 1, "sortDirection": "asc", "itemsView": "full"}):
+        opened = await resumed(initialTurnsPage=asked, excludeTurns=True)
+        assert opened["thread"]["turns"] == []
+        page = await talk.ask("thread/turns/list", {**of_thread, **asked})
+        assert opened["initialTurnsPage"] == page
+    both = await resumed(initialTurnsPage={"limit": 1})
+    assert len(both["thread"]["turns"]) == 3
+    ids = [turn["id"] for turn in both["thread"]["turns"]]
+    assert [turn["id"] for turn in both["initialTurnsPage"]["data"]] == ids[-1:]
+    # From the cursors of every result the past is read backwards.
+    back = {**of_thread, "cursor": plain["turnsBackwardsCursor"]}
+    page = await talk.ask("thread/turns/list", back)
+    assert [turn["id"] for turn in page["data"]] == ids[::-1]
+    back = {**of_thread, "cursor": plain["itemsBackwardsCursor"], "sortDirection": "desc"}
+    (last, *_) = (await talk.ask("thread/items/list", {**back, "limit": 1}))["data"]
+    assert last["item"]["text"] == "answer 2"
+    refusal = await talk.refused(
+        "thread/resume", {**of_thread, "initialTurnsPage": {"itemsView": "x"}}
+    )
+    assert refusal.message.startswith("Invalid request: unknown variant `x`")
+
+
+async def test_what_was_taken_back_is_behind_no_cursor(lab: Lab, talk: Talk) -> None:
+    thread_id = await spoken(lab, talk, ("wish 0", "answer 0"), ("wish 1", "answer 1"))
+    of_thread: Json = {"threadId": thread_id}
+    turns = (await talk.ask("thread/read", {**of_thread, "includeTurns": True}))["thread"]["turns"]
+    for turn in reversed(turns):
+        told = await talk.ask("thread/revert", {**of_thread, "beforeTurnId": turn["id"]})
+        left = told["thread"]["turns"]
+        if left:
+            page = {**of_thread, "cursor": told["turnsBackwardsCursor"]}
+            (first,) = (await talk.ask("thread/turns/list", page))["data"]
+            assert first["id"] == left[-1]["id"]
+        else:
+            assert (told["turnsBackwardsCursor"], told["itemsBackwardsCursor"]) == (None, None)
+
+
 async def test_threads_are_found_by_their_words_and_names(lab: Lab, talk: Talk) -> None:
     one = await spoken(lab, talk, ("Load the Café data", "There are penguins in it."))
     two = await spoken(lab, talk, ("Plot something", "A plot."), name="Penguin colours")

@@ -2429,7 +2429,7 @@ export interface ThreadNameUpdated {
 
 export type ThreadNameUpdatedNotification = ThreadNameUpdated;
 
-/** The result of thread/start and thread/resume. */
+/** The result of thread/start and thread/fork. */
 export interface ThreadOpened {
   thread: Thread;
   model: string;
@@ -2447,8 +2447,6 @@ export interface ThreadOpened {
   epoch?: string | null;
   /** Ours. The number of the last event that the result contains. */
   sequence?: number | null;
-  /** Ours. Whether the events after those that were asked for follow, instead of the turns. */
-  replayed?: boolean;
 }
 
 export type ThreadQueueAddParams = QueueAddParams;
@@ -2513,11 +2511,41 @@ export interface ThreadResumeParams {
   baseInstructions?: string | null;
   developerInstructions?: string | null;
   excludeTurns?: boolean;
+  /** Experimental: what `thread/turns/list` would tell, in the same result. */
+  initialTurnsPage?: TurnsPageParams | null;
   /** Ours. The last event this client has seen, after a lost connection. What came since follows the result as notifications, each once, and the result has no turns. Where that is no longer kept the result has the turns instead, and `replayed` is false. */
   after?: EventPlace | null;
 }
 
-export type ThreadResumeResponse = ThreadOpened;
+export type ThreadResumeResponse = ThreadResumed;
+
+/** The result of thread/resume. */
+export interface ThreadResumed {
+  /** For `thread/turns/list`, newest first: its page begins with the last turn. */
+  turnsBackwardsCursor?: string | null;
+  /** For `thread/items/list` with `sortDirection: desc`: its page begins with the last item. */
+  itemsBackwardsCursor?: string | null;
+  thread: Thread;
+  model: string;
+  modelProvider: string;
+  cwd: string;
+  approvalPolicy: 'untrusted' | 'on-request' | 'never';
+  approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
+  sandbox: SandboxPolicy;
+  reasoningEffort?: string | null;
+  /** Ours. What holds commands back on this machine, in words for a card. */
+  sandboxing: string;
+  /** Ours. Which model answers and why, and what the settings warn of. */
+  notices?: Array<Notice>;
+  /** Ours. Names this loading of the thread, in which its events are numbered. */
+  epoch?: string | null;
+  /** Ours. The number of the last event that the result contains. */
+  sequence?: number | null;
+  /** The page that was asked for; its cursors are those of `thread/turns/list`. */
+  initialTurnsPage?: TurnsPage | null;
+  /** Ours. Whether the events after those that were asked for follow, instead of the turns. */
+  replayed?: boolean;
+}
 
 /** Take a turn and all later ones back. Files stay as they are, and the ids stay used. */
 export interface ThreadRevertParams {
@@ -2525,7 +2553,16 @@ export interface ThreadRevertParams {
   beforeTurnId: string;
 }
 
-export type ThreadRevertResponse = ThreadResult;
+export type ThreadRevertResponse = ThreadReverted;
+
+/** The result of thread/revert. */
+export interface ThreadReverted {
+  /** For `thread/turns/list`, newest first: its page begins with the last turn. */
+  turnsBackwardsCursor?: string | null;
+  /** For `thread/items/list` with `sortDirection: desc`: its page begins with the last item. */
+  itemsBackwardsCursor?: string | null;
+  thread: Thread;
+}
 
 export type ThreadRevertedNotification = OfThread;
 
@@ -2929,14 +2966,14 @@ export interface TurnWatchResult {
 
 /** Page through the turns of a thread, loaded or stored. */
 export interface TurnsListParams {
-  threadId: string;
-  cursor?: string | null;
   /** Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
   limit?: number | null;
   /** Newest first by default. */
   sortDirection?: 'asc' | 'desc' | null;
   /** `summary`, the default, has what the user said and the last answer. */
   itemsView?: 'notLoaded' | 'summary' | 'full' | null;
+  threadId: string;
+  cursor?: string | null;
   /** Ours. List this turn alone, or nothing if the thread has none of this id. */
   turnId?: string | null;
 }
@@ -2948,6 +2985,25 @@ export interface TurnsListResult {
   nextCursor?: string | null;
   /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
   backwardsCursor?: string | null;
+}
+
+/** Some turns of a thread. */
+export interface TurnsPage {
+  data: Array<Turn>;
+  /** Goes on in the same direction; absent on the last page. */
+  nextCursor?: string | null;
+  /** Goes back, asked for with the other direction, from the first entry of this page on, which is told again as it is then; absent on an empty page. */
+  backwardsCursor?: string | null;
+}
+
+/** What a page of turns has: how many, in which order, and how much of each. */
+export interface TurnsPageParams {
+  /** Turns on a page, 1 to 100; default 25. A page also ends where its line would pass 64 KiB. */
+  limit?: number | null;
+  /** Newest first by default. */
+  sortDirection?: 'asc' | 'desc' | null;
+  /** `summary`, the default, has what the user said and the last answer. */
+  itemsView?: 'notLoaded' | 'summary' | 'full' | null;
 }
 
 /** What is not committed: staged, unstaged and untracked files. */
