@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -297,6 +298,28 @@ async def test_a_thread_that_is_deleted_while_it_is_read_does_not_exist(
     path.mkdir()
     with pytest.raises(RolloutError):
         await store.records(THREAD)
+
+
+async def test_a_search_goes_on_where_a_thread_is_deleted_meanwhile(
+    store: ThreadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the folder and the reading of the file."""
+    message = '{"type":"event_msg","payload":{"type":"user_message","message":"penguins"}}\n'
+    kept, deleted = new_thread_id(), new_thread_id()
+    paths = [foreign_rollout(tmp_path, thread_id) for thread_id in (deleted, kept)]
+    for path in paths:
+        path.write_text(path.read_text() + message)
+    really_open = Path.open
+
+    def slow_open(self: Path, *given: Any, **more: Any) -> Any:
+        if self == paths[0]:
+            self.unlink(missing_ok=True)
+        return really_open(self, *given, **more)
+
+    monkeypatch.setattr(Path, "open", slow_open)
+    found = await store.search("penguins")
+    assert [thread.thread_id for thread, _place in found] == [kept]
+    assert not paths[0].exists()
 
 
 async def test_reading_needs_no_ownership(store: ThreadStore, other: ThreadStore) -> None:
