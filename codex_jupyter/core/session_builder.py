@@ -13,6 +13,7 @@ from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.review import run_review
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
+from codex_jupyter.errors import ConfigError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event
@@ -21,6 +22,7 @@ from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
+from codex_jupyter.settings.approval import ApprovalPolicy, policy_from
 
 __all__ = ["SessionBuilder"]
 
@@ -107,7 +109,7 @@ class SessionBuilder:
             or last.get("model_provider")
             or meta.get("model_provider"),
             cwd=options.cwd or last.get("cwd") or meta.get("cwd"),
-            approval_policy=options.approval_policy or last.get("approval_policy"),
+            approval_policy=options.approval_policy or _stored_policy(last),
             approvals_reviewer=options.approvals_reviewer,
             sandbox=options.sandbox or mode_of_sandbox(last.get("sandbox_policy")),
             config=options.config,
@@ -137,3 +139,11 @@ class SessionBuilder:
                 await run_delegation(self._threads, session, turn, limit, roles)
             case _:
                 raise RuntimeError("only turns of delegates are performed")
+
+
+def _stored_policy(turn_context: Json) -> ApprovalPolicy | None:
+    stored: Any = turn_context.get("approval_policy")
+    try:
+        return stored if stored is None or isinstance(stored, str) else policy_from(stored)
+    except ValueError as error:
+        raise ConfigError("the thread's last turn", str(error), key="approval_policy") from None
