@@ -36,6 +36,9 @@ _calling: ContextVar[str | None] = ContextVar("mcp_call", default=None)
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "USER", "LOGNAME", "SHELL")
 """What a program needs to run. Nothing that could be a key."""
 
+_CONNECTION_CLOSED: Final = (-32_000, "Connection closed")
+"""Code and text of the library's own error; servers use the code for errors of theirs, too."""
+
 _TAIL_BYTES: Final = 2_000
 _MAX_TOOLS: Final = 1_000
 
@@ -235,8 +238,13 @@ class McpConnection:
 
 
 def _is_gone(error: Exception) -> bool:
-    """Whether the server has ended; the library words it in several ways."""
+    """Whether the server has ended; the library words it in several ways.
+
+    An answer of the server's that speaks of something closed is no end.
+    """
     lost = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
+    if (code := getattr(error, "code", None)) is not None:
+        return (code, getattr(error, "message", None)) == _CONNECTION_CLOSED
     return isinstance(error, lost) or "closed" in str(error).lower()
 
 
