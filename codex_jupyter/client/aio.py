@@ -336,11 +336,15 @@ class CodexClient:
         return await self._answer(method, cast("Json", params or {}), request_id)
 
     def _told(self, method: str, params: Any) -> None:
-        members = cast("Json", params or {})
-        shape: Json = members.get("thread") or {}
-        thread: Any = members.get("threadId") or shape.get("id")
-        for listener in [*self._listeners.get(thread, ()), *self._everything]:
-            listener(method, members)
+        match params or {}:
+            case {"threadId": str(thread)} | {"thread": {"id": str(thread)}}:
+                listeners = self._listeners.get(thread, ())
+            case {}:
+                listeners = ()
+            case _:
+                return  # no notification of the protocol's
+        for listener in [*listeners, *self._everything]:
+            listener(method, cast("Json", params or {}))
 
 
 def _may_repeat(method: str, params: Json) -> bool:
