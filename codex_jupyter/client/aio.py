@@ -186,7 +186,7 @@ class CodexClient:
         peer = await self._connected()
 
         def take(response: Response) -> None:
-            if response.error is not None:
+            if response.error is not None and not peer.closed:
                 problem.append(response.error)
             elif not peer.closed and not left.is_set():
                 stream.is_known = True

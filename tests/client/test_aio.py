@@ -252,3 +252,19 @@ async def test_an_odd_notification_ends_nothing(params: Any) -> None:
         server.say("even", threadId="t")
         assert await client.call("x", {}) == {"data": 1}
         assert heard == ["even"]
+
+
+async def test_a_follower_whose_connection_ends_is_told_so_as_such() -> None:
+    async with served(**{"thread/resume": {"thread": {"id": "t"}}}) as (server, streams):
+        async with CodexClient.open(streams) as client:
+
+            async def answer(method: str, params: Any, request_id: str | int) -> Any:
+                if method == "thread/turns/list":
+                    server.peer.finish()
+                    await anyio.sleep_forever()
+                return {"thread": {"id": "t"}}
+
+            server.peer._on_request = answer
+            with pytest.raises(PeerClosedError):
+                async with client.follow("t", "u"):
+                    raise AssertionError("not reached")
