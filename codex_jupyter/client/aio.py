@@ -226,12 +226,12 @@ class CodexClient:
 
     async def _come_back(self, again: Reopen) -> None:
         """Connect again whenever the connection drops, until that fails for too long."""
-        until = 0.0
+        until = pause = 0.0
         while self._problem is None:
             if self._peer.closed:
                 self._lose(self._peer)
             until = until or anyio.current_time() + RECONNECT_FOR
-            streams = await self._reach(again, until)
+            streams = await self._reach(again, until, pause)
             if streams is None:
                 return
             peer = self._peer_on(streams)
@@ -239,18 +239,17 @@ class CodexClient:
                 tasks.start_soon(self._catch_up, peer, until, tasks.cancel_scope)
                 await peer.run()
                 tasks.cancel_scope.cancel()
-            if self._peer is peer:
-                until = 0.0
+            # One that takes connections only to drop them is given time as well.
+            until, pause = (0.0, 0.0) if self._peer is peer else (until, _longer(pause))
 
-    async def _reach(self, again: Reopen, until: float) -> MessageStreams | None:
-        pause = _FIRST_PAUSE
+    async def _reach(self, again: Reopen, until: float, pause: float) -> MessageStreams | None:
         with anyio.CancelScope(deadline=until):
             while True:
+                await anyio.sleep(pause)
                 try:
                     return await again()
                 except PeerClosedError:
-                    await anyio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = _longer(pause)
                 except CodexError as refusal:
                     self._problem = f"the server does not take this client back: {refusal}"
                     return None
@@ -345,6 +344,10 @@ class CodexClient:
                 return  # no notification of the protocol's
         for listener in [*listeners, *self._everything]:
             listener(method, cast("Json", params or {}))
+
+
+def _longer(pause: float) -> float:
+    return min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
 
 
 def _may_repeat(method: str, params: Json) -> bool:

@@ -274,3 +274,23 @@ async def test_threads_are_resumed_without_turns_where_no_turn_runs() -> None:
         await client.call("thread/list", {})
         (params,) = [params for method, params in server.asked if method == "thread/resume"]
         assert params == {"threadId": "t", "excludeTurns": True}
+
+
+async def test_a_server_that_hangs_up_at_once_is_not_called_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio, "RECONNECT_FOR", 1.0)
+    calls: list[None] = []
+    async with linked() as (server, client):
+
+        async def hang_up() -> MessageStreams:
+            calls.append(None)
+            ours, theirs = memory_pair()
+            await theirs.aclose()
+            return ours
+
+        client._again = hang_up
+        await server.drop()
+        await until(lambda: client.gone)
+    # With pauses of 0.1 s, 0.2 s, 0.4 s and so on there is no room for more within a second.
+    assert len(calls) < 10
