@@ -280,24 +280,34 @@ class CodexClient:
         """Hear a thread again; its turns go on from the server's snapshot.
 
         The snapshot is taken in while the answer is dispatched, so that it stands in each stream
-        before whatever the server says next.
+        before whatever the server says next. It is a page of the newest turns: a whole thread may
+        be larger than a message can be. An older turn has ended, so it can be asked for later.
         """
         answered = anyio.Event()
         streams = [stream for stream in self._streams if stream.thread_id == thread_id]
+        older: list[TurnStream] = []
 
         def take(response: Response) -> None:
             if not peer.closed:
+                turns = _turns_of(response)
                 for stream in streams:
-                    stream.resume(_turns_of(response))
+                    if response.error is not None or _has(turns, stream.turn_id):
+                        stream.resume(turns)
+                    else:
+                        older.append(stream)
                 if response.error is not None:
                     self._threads.discard(thread_id)
             answered.set()
 
-        asked = {"threadId": thread_id, "excludeTurns": not streams}
+        asked: Json = {"threadId": thread_id, "excludeTurns": True}
+        if streams:
+            asked["initialTurnsPage"] = {"itemsView": "full"}
         peer.ask(f"resume {thread_id}", "thread/resume", asked, take)
         await answered.wait()
         if peer.closed:
             raise PeerClosedError("the connection closed again")
+        for stream in older:
+            stream.resume(await _listed(peer, thread_id, stream.turn_id))
 
     async def _connected(self) -> Peer:
         """Return the connection to speak on, waiting for it if there is none now."""
@@ -357,7 +367,20 @@ def _may_repeat(method: str, params: Json) -> bool:
 
 
 def _turns_of(response: Response) -> list[Json]:
-    """Return the turns in an answer to thread/resume; none if it was refused."""
+    """Return the page of turns in an answer to thread/resume; none if it was refused."""
     answer: Json = cast("Json", response.result or {}) if response.error is None else {}
-    thread: Json = answer.get("thread") or {}
-    return thread.get("turns") or []
+    page: Json = answer.get("initialTurnsPage") or {}
+    return page.get("data") or []
+
+
+def _has(turns: list[Json], turn_id: str) -> bool:
+    return any(turn["id"] == turn_id for turn in turns)
+
+
+async def _listed(peer: Peer, thread_id: str, turn_id: str) -> list[Json]:
+    """Return one turn as the server has it, or none."""
+    asked = {"threadId": thread_id, "turnId": turn_id, "itemsView": "full"}
+    try:
+        return cast("Json", await peer.call("thread/turns/list", asked))["data"]
+    except RemoteError:
+        return []

@@ -80,7 +80,7 @@ class Server:
         if method == "thread/resume":
             for act in self.resumed:
                 act()
-            return {"thread": {"id": "t", "turns": self.turns}}
+            return {"thread": {"id": "t"}, "initialTurnsPage": {"data": self.turns}}
         answer = self.answers.get(method, RemoteError(-32600, f"no {method}"))
         if isinstance(answer, Exception):
             raise answer
@@ -188,6 +188,17 @@ async def test_a_turn_that_ended_meanwhile_ends() -> None:
             await server.drop()
 
         heard = await heard_of(client, lose)
+    assert heard == [("item/completed", "All of it."), ("turn/completed", None)]
+
+
+async def test_a_turn_that_ended_long_ago_is_asked_for() -> None:
+    async with linked() as (server, client):
+        done = turn("completed", {**ITEM, "text": "All of it."})
+        server.answers["thread/turns/list"] = {"data": [done]}
+        server.turns = [{**done, "id": "newer"}]
+        heard = await heard_of(client, server.drop)
+        (params,) = [params for method, params in server.asked if method == "thread/turns/list"]
+        assert params == {"threadId": "t", "turnId": "u", "itemsView": "full"}
     assert heard == [("item/completed", "All of it."), ("turn/completed", None)]
 
 
