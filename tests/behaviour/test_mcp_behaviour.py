@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -401,3 +402,15 @@ async def test_a_server_that_speaks_of_something_closed_has_not_ended(lab: Lab) 
     assert len(said) == 2
     assert "issue 7 is closed already" in said[0]
     assert said[0] == said[1]  # the same process has answered
+
+
+async def test_a_server_whose_words_nothing_can_keep_is_left_out(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(lab)
+    async with lab.serving() as server, connect(server) as talk:
+        monkeypatch.setattr(tempfile, "tempdir", str(lab.home / "absent"))
+        turn = await turn_with(lab, talk)
+        assert turn["status"] == "completed"
+        warned = [n["message"] for n in talk.notices("warning")]
+        assert any("things" in message for message in warned), warned

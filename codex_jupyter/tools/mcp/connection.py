@@ -139,25 +139,32 @@ class McpConnection:
 
     async def _run(self, ready: anyio.Event) -> None:
         tag = secrets.token_hex(8)
-        with tempfile.TemporaryFile() as words:
-            try:
-                with anyio.CancelScope() as scope:
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._cancel_when_stopped, scope, ready)
-                        async with self._connected(tag, words) as session:
-                            self._session = session
-                            self.tools = await _all_tools(session)
-                            ready.set()
-                            await self._stop.wait()
-                        tasks.cancel_scope.cancel()
-            except Exception as error:  # noqa: BLE001 - a library's boundary: whatever it raises
-                self._problem = _words_of(error, words)
-            finally:
-                self._session = None
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(kill_tagged, (tag,))
-                ready.set()
-                self._ended.set()
+        try:
+            with tempfile.TemporaryFile() as words:
+                await self._hold(tag, words, ready)
+        except OSError as error:
+            self._problem = f"there is no file for what it says: {error}"
+        finally:
+            self._session = None
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(kill_tagged, (tag,))
+            ready.set()
+            self._ended.set()
+
+    async def _hold(self, tag: str, words: Any, ready: anyio.Event) -> None:
+        """Keep the connection until it is to stop, or has failed."""
+        try:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._cancel_when_stopped, scope, ready)
+                    async with self._connected(tag, words) as session:
+                        self._session = session
+                        self.tools = await _all_tools(session)
+                        ready.set()
+                        await self._stop.wait()
+                    tasks.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 - a library's boundary: whatever it raises
+            self._problem = _words_of(error, words)
 
     async def _cancel_when_stopped(self, scope: anyio.CancelScope, ready: anyio.Event) -> None:
         await self._stop.wait()
