@@ -345,15 +345,16 @@ class CodexClient:
         return await self._answer(method, cast("Json", params or {}), request_id)
 
     def _told(self, method: str, params: Any) -> None:
-        match params or {}:
+        if params is not None and not isinstance(params, dict):
+            return  # no notification of the protocol's
+        told = cast("Json", params or {})
+        match told:
             case {"threadId": str(thread)} | {"thread": {"id": str(thread)}}:
-                listeners = self._listeners.get(thread, ())
-            case {}:
-                listeners = ()
+                listeners = self._listeners.get(thread, [])
             case _:
-                return  # no notification of the protocol's
+                listeners = []
         for listener in [*listeners, *self._everything]:
-            listener(method, cast("Json", params or {}))
+            listener(method, told)
 
 
 def _longer(pause: float) -> float:
