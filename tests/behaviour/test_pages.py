@@ -351,3 +351,36 @@ async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house:
     assert seen["snapshot"]["status"] == "interrupted"
     unknown = {"threadId": child["threadId"], "turnId": turn_id}
     assert await house.page.ask("turn/snapshot", unknown) == {"snapshot": None}
+
+
+@pytest.mark.parametrize("way", ["turn", "delegate", "agent"])
+async def test_only_the_kernel_that_began_it_runs_the_tools_of_what_is_below(
+    house: House, way: str
+) -> None:
+    other = await house.another_kernel("k2")
+    tool = {"name": "run", "description": "d", "inputSchema": {"type": "object"}}
+    tools = {"dynamicTools": [tool], "approvalPolicy": "never", "sandbox": "danger-full-access"}
+    spawn = call("spawn_agent", {"message": "use it"}, call_id="s1")
+    house.lab.fake.by_prompt(
+        {
+            "use it": [call("run", {}, call_id="c1"), say("used")],
+            "spawn": [spawn, say("spawned").hang(after=1), say("read")],
+        }
+    )
+    thread_id = await house.kernel.start_thread(house.lab.workspace, **tools)
+    await other.ask("thread/resume", {"threadId": thread_id})
+    if way == "delegate":
+        task = {"input": [{"type": "text", "text": "use it"}]}
+        await house.kernel.ask("delegate/start", {"threadId": thread_id, "tasks": [task]})
+    else:
+        await house.kernel.start_turn(thread_id, "use it" if way == "turn" else "spawn")
+    asked = await house.kernel.asked("item/tool/call")
+    await other.ask("thread/loaded/list", {})
+    assert other.requests() == []
+    content = [{"type": "inputText", "text": "ran"}]
+    await house.kernel.answer(asked, {"contentItems": content, "success": True})
+    await house.kernel.until(
+        lambda m: (
+            m.get("method") == "item/completed" and m["params"]["item"]["type"] == "dynamicToolCall"
+        )
+    )
