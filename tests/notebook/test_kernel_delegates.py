@@ -350,3 +350,25 @@ def test_a_map_whose_wait_is_cancelled_keeps_its_results(kernel: Kernel, model: 
     assert ran(kernel, GIVEN_UP).result == "(True, 'completed', 'fine')"
     kernel.wait_until(lambda: ran(kernel, "m.delegates[1].status").result == "'interrupted'")
     assert ran(kernel, "m.results[1].status").result == "'interrupted'"
+
+
+LATE = """
+from codex_jupyter.notebook.conversation import conversation
+from codex_jupyter.notebook.delegate_tasks import delegate_task
+from codex_jupyter.notebook.delegation import Delegation
+
+delegation = Delegation(conversation(), limit=1_000, quiet=True)
+delegation._handle.join(10)
+late = delegation.add(delegate_task("Too late"))
+late.ended.exception(10)
+"""
+"""More at a time than the server takes; it says so before the first task is there."""
+
+
+def test_a_task_for_delegates_that_could_not_begin_ends_at_once(
+    kernel: Kernel, model: Model
+) -> None:
+    """Nobody told it: whoever waited for it waited for ever."""
+    run = kernel.execute(LATE)
+    assert run.traceback == []
+    assert "limit" in run.result, run.result
