@@ -209,7 +209,9 @@ class Engine:
                 yield above.thread_id, above.active.turn_id
 
     def _describe(self, thread_id: ThreadId) -> Json:
-        session = self.threads.get(thread_id)
+        session = self.threads.find(thread_id)
+        if session is None:  # it is being unloaded; a turn it had accepted begins, and is stopped
+            return {"model": None, "sandbox": NOT_SANDBOXED, "notices": []}
         is_first = not session.state.transcript.turn_ids
         return {
             "model": session.config.model,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from codex_jupyter.server.app import AppServer
@@ -384,3 +385,28 @@ async def test_only_the_kernel_that_began_it_runs_the_tools_of_what_is_below(
             m.get("method") == "item/completed" and m["params"]["item"]["type"] == "dynamicToolCall"
         )
     )
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_delegate_that_is_stopped_as_it_begins_ends_nothing_else(
+    lab: Lab, steps: int
+) -> None:
+    """It ended every thread: its turn began while it was unloaded, and pages looked for it."""
+    lab.fake.by_prompt({"one": [say("fine")], "two": [say("never", deltas=9).hang(after=4)]})
+    async with lab.serving(watchable=True) as server, lab.connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace)
+        tasks = [{"input": [{"type": "text", "text": prompt}]} for prompt in ("one", "two")]
+        asked = {"threadId": thread_id, "tasks": tasks, "limit": 1}
+        started = await talk.ask("delegate/start", asked)
+        where = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+        await talk.until(
+            lambda m: (
+                m.get("method") == "item/completed" and m["params"]["threadId"] == where["threadId"]
+            )
+        )
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        await talk.ask("turn/interrupt", where)
+        assert (await talk.turn_end(where["turnId"]))["status"] == "interrupted"
+        lab.fake.by_prompt({"three": [say("still here")]})
+        assert (await talk.turn(thread_id, "three"))["status"] == "completed"
