@@ -1,9 +1,17 @@
 """Turns that are taken back while something of theirs, or of whoever asked, still goes on."""
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
 import pytest
 
 from codex_jupyter.core.config import ThreadOptions
-from tests.core.tree import Tree
+from codex_jupyter.rollout.disk import Disk
+from codex_jupyter.rollout.store import ThreadStore
+from tests.core.tree import Tree, growing
 from tests.fake_model import call, say
 
 pytestmark = pytest.mark.anyio
@@ -46,3 +54,28 @@ async def test_a_command_of_the_only_turn_that_was_taken_back_ends(tree: Tree) -
     assert root.state.transcript.turns() == []
     assert (await tree.turn(root, "go on"))["status"] == "completed"
     assert root.thread_id in tree.manager.loaded
+
+
+async def test_whoever_goes_while_turns_are_taken_back_leaves_all_or_nothing(
+    tmp_path: Path,
+) -> None:
+    during: list[Callable[[], None]] = []
+
+    def sync(descriptor: int) -> None:
+        os.fsync(descriptor)
+        while during:
+            anyio.from_thread.run_sync(during.pop())
+
+    async with growing(tmp_path, disk=Disk(sync=sync)) as tree:
+        root = await tree.root()
+        await tree.turn(root, "#one")
+        await tree.turn(root, "and two")
+        with anyio.CancelScope() as asking:
+            during.append(asking.cancel)
+            await root.edits.roll_back(1)
+        stored = await ThreadStore(tree.home).read(root.thread_id)
+        assert stored is not None
+        loaded = root.state.transcript.turn_ids
+        assert [turn["id"] for turn in stored.turns] == loaded
+        assert len(loaded) == 1
+        assert len(root.state.history) == len(stored.history)
