@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from codex_jupyter.errors import (
@@ -441,3 +443,24 @@ async def test_a_cancelled_call_that_began_has_happened(store: ThreadStore) -> N
         scope.cancel()
         await store.release(THREAD)
     await store.reserve(THREAD)  # giving up is never cut short
+
+
+async def test_a_fork_whose_asker_goes_away_happens_or_leaves_nothing(tmp_path: Path) -> None:
+    during: list[Callable[[], None]] = []
+
+    def sync(descriptor: int) -> None:
+        os.fsync(descriptor)
+        while during:
+            anyio.from_thread.run_sync(during.pop())
+
+    store, copy = ThreadStore(tmp_path, disk=Disk(sync=sync)), new_thread_id()
+    await store.reserve(THREAD)
+    recorder = await store.create(THREAD, {"cwd": "/w"})
+    await recorder.write([note("one")])
+    await store.reserve(copy)
+    forked = None
+    with anyio.CancelScope() as asking:
+        during.append(asking.cancel)
+        forked = await store.fork(THREAD, copy)
+    assert (await store.read(copy) is None) == (forked is None)
+    await store.aclose()
