@@ -264,13 +264,21 @@ class Turn:
                 await self.state.record()
                 await calls.run(sampled.calls)
                 continue
-            if self._running_beside:
-                await self.state.record()
-            with self.token.scope():
-                while self._running_beside and not self._steered and not self._heard:
-                    await self._news.wait()
+            await self.rest()
             if self.close_if_done():
                 return
+
+    async def rest(self) -> None:
+        """Wait for what runs beside the turn; input to it, or a stop, ends the wait.
+
+        Raises:
+            RolloutError: What is shown meanwhile could not be stored.
+        """
+        if self._running_beside:
+            await self.state.record()
+        with self.token.scope():
+            while self._running_beside and not self._steered and not self._heard:
+                await self._news.wait()
 
     def close_if_done(self) -> bool:
         """Decide that the turn is over if nothing waits to be read; ``False`` if something does.
