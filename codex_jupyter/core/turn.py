@@ -373,13 +373,16 @@ class Turn:
         injected, self._injected = tuple(self._injected), []
         self._heard = False
         await self.remember(injected)
-        spoken, self._steered = self._steered, []
-        for entry in spoken:
-            await self.take_in(entry)
+        while self._steered:
+            # Taken only when nothing but a write is left to wait for: a hard stop may come before.
+            remembered = await self._steered[0].remembered()
+            await self._show(self._steered.pop(0), remembered)
 
     async def take_in(self, spoken: Spoken) -> None:
         """Show and remember input that came while the turn ran."""
-        remembered = await spoken.remembered()
+        await self._show(spoken, await spoken.remembered())
+
+    async def _show(self, spoken: Spoken, remembered: tuple[Json, ...]) -> None:
         item = spoken.item()
         self.start_item(item)
         await self.complete_item(item, history=remembered)
