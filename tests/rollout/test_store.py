@@ -19,7 +19,7 @@ from codex_jupyter.errors import (
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record, decode_line
+from codex_jupyter.rollout.records import Record, decode_line, encode_lines
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
 from tests.rollout.notes import note, notes
 
@@ -464,3 +464,20 @@ async def test_a_fork_whose_asker_goes_away_happens_or_leaves_nothing(tmp_path: 
         forked = await store.fork(THREAD, copy)
     assert (await store.read(copy) is None) == (forked is None)
     await store.aclose()
+
+
+async def test_a_line_that_was_being_written_during_a_search_is_found_by_the_next_one(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Also in a thread of which turns were taken back, which is read in another way."""
+    path = foreign_rollout(tmp_path, THREAD)
+    back = Record("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+    line = encode_lines([told])
+    with path.open("ab") as file:
+        file.write(encode_lines([back]) + line[:40])
+        file.flush()
+        assert await store.search("penguins") == []
+        file.write(line[40:])
+        file.flush()
+    assert [thread.thread_id for thread, _ in await store.search("penguins")] == [THREAD]
