@@ -473,10 +473,13 @@ class Session:
         if self.state.recorder is not None:
             return
         self.state.recorder = await self._store.create(self.thread_id, self._meta(config))
+        known: list[Record] = []
         if self.name is not None:
-            await self.state.record([self._name_record(self.name)])
+            known.append(self._name_record(self.name))
         if self.git_info is not None:
-            await self.state.record([git_record(self.thread_id, self.git_info)])
+            known.append(git_record(self.thread_id, self.git_info))
+        # Staged, so that they are not lost if what is written first is refused.
+        self.state.stage(TurnId(""), known)
 
 
 async def _nobody_performs(_session: Session, _turn: Turn) -> None:
