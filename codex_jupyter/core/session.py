@@ -209,6 +209,9 @@ class Session:
             # Before it takes the place of another turn.
             self.require_unused(submission.id)
         while (active := self._active) is not None:
+            if not active.accepted.is_set():
+                await active.accepted.wait()
+                continue
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
@@ -226,13 +229,22 @@ class Session:
         except BaseException:
             self._used_turn_ids.discard(turn.turn_id)
             self.leave(turn)
+            self._keep_injected(turn)
             turn.ended.set()
             raise
+        finally:
+            turn.accepted.set()
         # Not the settings from before the wait: others may have changed meanwhile.
         before, self.config = self.config, self.config.with_overrides(overrides)
         if self.config.wire() != before.wire():
             self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def _keep_injected(self, turn: Turn) -> None:
+        """Remember what others let a turn know that could not begin; it is stored by and by."""
+        _, injected = turn.close()
+        self.state.stage(turn.turn_id, [Record("response_item", item) for item in injected])
+        self.state.history.append(injected)
 
     def require_unused(self, turn_id: TurnId) -> None:
         """Refuse an id that a turn of this thread has.

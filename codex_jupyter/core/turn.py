@@ -93,6 +93,9 @@ class Turn:
         """The item that is stored and told with its start."""
 
         self.config = config
+        self.accepted = anyio.Event()
+        """Set when its start is stored, or refused: input before that might be nowhere."""
+
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
         self.last_text: str | None = None
