@@ -19,6 +19,7 @@ __all__ = [
     "meet_of_sandboxes",
     "mode_of_sandbox",
     "sandbox_of_mode",
+    "stored_sandbox",
 ]
 
 Json = dict[str, Any]
@@ -201,6 +202,17 @@ def sandbox_of_mode(mode: str, write: WorkspaceWrite) -> Json:
 
 
 def mode_of_sandbox(policy: Any) -> str | None:
-    """Return the mode a stored policy object came from, or ``None`` if it came from none."""
+    """Return the mode a stored policy object came from, or ``None`` if it came from none.
+
+    The original stores the mode itself where ours has the type.
+    """
     kind: Any = cast("Json", policy).get("type") if isinstance(policy, dict) else None
-    return next((mode for mode, name in _SANDBOX_TYPES.items() if name == kind), None)
+    return next((mode for mode, name in _SANDBOX_TYPES.items() if kind in (mode, name)), None)
+
+
+def stored_sandbox(policy: Any) -> Json | None:
+    """Return a stored policy object as a session has it, or ``None`` if it is none of ours."""
+    if not isinstance(policy, dict):
+        return None
+    known = cast("Json", policy)
+    return dict(known) if known.get("type") in _WIDTHS else None

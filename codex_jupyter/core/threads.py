@@ -379,11 +379,13 @@ class ThreadManager:
                                 await self.unload(session.thread_id)
 
     def _may_unload(self, session: Session, limit: float) -> bool:
+        # What is below goes with it.
+        below = (session, *session.kin.descendants())
         return (
             session.is_idle
             and not session.state.broker.open_requests
-            and not self._is_heard(session.thread_id)
-            and time.monotonic() - session.state.last_event >= limit
+            and not any(self._is_heard(each.thread_id) for each in below)
+            and time.monotonic() - max(each.state.last_event for each in below) >= limit
         )
 
     def _is_ephemeral(self, thread_id: ThreadId) -> bool:

@@ -124,6 +124,7 @@ class TurnRun:
                 return None
             if isinstance(turn.op, Review | Delegation):
                 await self._host.perform(turn)
+                await turn.rest()
                 if turn.close_if_done() or isinstance(turn.op, Delegation):
                     return None
                 await self._state.record()

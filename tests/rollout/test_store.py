@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from codex_jupyter.errors import (
@@ -17,7 +19,7 @@ from codex_jupyter.errors import (
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record, decode_line
+from codex_jupyter.rollout.records import Record, decode_line, encode_lines
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
 from tests.rollout.notes import note, notes
 
@@ -441,3 +443,41 @@ async def test_a_cancelled_call_that_began_has_happened(store: ThreadStore) -> N
         scope.cancel()
         await store.release(THREAD)
     await store.reserve(THREAD)  # giving up is never cut short
+
+
+async def test_a_fork_whose_asker_goes_away_happens_or_leaves_nothing(tmp_path: Path) -> None:
+    during: list[Callable[[], None]] = []
+
+    def sync(descriptor: int) -> None:
+        os.fsync(descriptor)
+        while during:
+            anyio.from_thread.run_sync(during.pop())
+
+    store, copy = ThreadStore(tmp_path, disk=Disk(sync=sync)), new_thread_id()
+    await store.reserve(THREAD)
+    recorder = await store.create(THREAD, {"cwd": "/w"})
+    await recorder.write([note("one")])
+    await store.reserve(copy)
+    forked = None
+    with anyio.CancelScope() as asking:
+        during.append(asking.cancel)
+        forked = await store.fork(THREAD, copy)
+    assert (await store.read(copy) is None) == (forked is None)
+    await store.aclose()
+
+
+async def test_a_line_that_was_being_written_during_a_search_is_found_by_the_next_one(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Also in a thread of which turns were taken back, which is read in another way."""
+    path = foreign_rollout(tmp_path, THREAD)
+    back = Record("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+    line = encode_lines([told])
+    with path.open("ab") as file:
+        file.write(encode_lines([back]) + line[:40])
+        file.flush()
+        assert await store.search("penguins") == []
+        file.write(line[40:])
+        file.flush()
+    assert [thread.thread_id for thread, _ in await store.search("penguins")] == [THREAD]
