@@ -90,20 +90,31 @@ class TurnRun:
     async def run(self) -> None:
         """Run the turn; whatever happens it ends once, and the next one can start."""
         turn = self._turn
-        self._announce_start()
+        failure: CodexError | None = None
+        try:
+            self._announce_start()
+            try:
+                failure = await self._watched()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._end(failure)
+        finally:
+            self._host.leave(turn)
+            turn.ended.set()
+
+    async def _watched(self) -> CodexError | None:
+        """Do the work, and what is asked for beside it, until the work is done or must stop."""
         failure: CodexError | None = None
         try:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(self._enforce_interrupt)
                 watch.start_soon(self._run_beside, watch)
-                with turn.hard:
+                with self._turn.hard:
                     failure = await self._work()
                 watch.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._end(failure)
-            self._host.leave(turn)
-            turn.ended.set()
+        except Exception as error:  # noqa: BLE001 - as `_work`: what runs beside it may fail, too
+            return self._unforeseen(error)
+        return failure
 
     def _announce_start(self) -> None:
         turn = self._turn
@@ -144,9 +155,14 @@ class TurnRun:
         except CodexError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one failing turn must not end the session
-            _log.exception("turn %s failed", turn.turn_id)
-            return CodexError(f"internal error: {type(error).__name__}: {error}")
+            return self._unforeseen(error)
         return None
+
+    def _unforeseen(self, error: Exception) -> CodexError:
+        _log.error("turn %s failed", self._turn.turn_id, exc_info=error)
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            (error,) = error.exceptions
+        return CodexError(f"internal error: {type(error).__name__}: {error}")
 
     async def _run_beside(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
