@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import anyio
 import anyio.abc
@@ -160,9 +160,10 @@ class TurnRun:
 
     def _unforeseen(self, error: Exception) -> CodexError:
         _log.error("turn %s failed", self._turn.turn_id, exc_info=error)
-        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            (error,) = error.exceptions
-        return CodexError(f"internal error: {type(error).__name__}: {error}")
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
+        return CodexError(f"internal error: {type(cause).__name__}: {cause}")
 
     async def _run_beside(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
