@@ -1,7 +1,9 @@
 """Builds sessions: new ones, and those that a stored thread comes back as."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
+
+from pydantic import ConfigDict, TypeAdapter
 
 from codex_jupyter.core.agent_tools import equip_with_agents
 from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
@@ -15,9 +17,9 @@ from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.model.interface import ModelClient
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec, DynamicToolSpecs
 from codex_jupyter.protocol.events import Event
 from codex_jupyter.protocol.ops import Delegation, Review
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
@@ -25,6 +27,10 @@ from codex_jupyter.settings import Settings
 __all__ = ["SessionBuilder"]
 
 Json = dict[str, Any]
+
+_STORED_TOOLS: Final[TypeAdapter[list[DynamicToolSpec]]] = TypeAdapter(
+    DynamicToolSpecs, config=ConfigDict(defer_build=True)
+)
 
 
 class SessionBuilder:
@@ -115,7 +121,7 @@ class SessionBuilder:
             developer_instructions=options.developer_instructions,
         )
         config = SessionConfig.of(self._settings, wishes, BASE_INSTRUCTIONS)
-        tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
+        tools = _STORED_TOOLS.validate_python(meta.get("dynamic_tools") or [])
         return self.new(
             stored.thread_id,
             config,

@@ -51,6 +51,12 @@ def test_a_move_says_where_to() -> None:
     assert told["content"][1]["newText"] == "2\n"
 
 
+@pytest.mark.parametrize(("namespace", "title"), [("mail", "mail.send"), (None, "send")])
+def test_a_clients_tool_is_named_with_its_namespace(namespace: str | None, title: str) -> None:
+    told = tool_call(item("dynamicToolCall", namespace=namespace, tool="send"), "/work")
+    assert told["title"] == title
+
+
 def test_output_cannot_leave_its_fence() -> None:
     (content,) = command_output("```\n# not a heading\n````\n")
     lines = shown_text(content).splitlines()

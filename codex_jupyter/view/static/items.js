@@ -153,14 +153,17 @@ class ToolCall {
 }
 
 export function isKernelPython(item) {
-  return item.tool === "run_python" && typeof item.arguments?.code === "string";
+  return item.tool === "run_python" && !item.namespace && typeof item.arguments?.code === "string";
 }
 
 export function toolLabel(item) {
   if (isKernelPython(item)) {
     return "Python in your kernel";
   }
-  return item.server ? `${item.server} · ${item.tool}` : String(item.tool);
+  if (item.server) {
+    return `${item.server} · ${item.tool}`;
+  }
+  return item.namespace ? `${item.namespace}.${item.tool}` : String(item.tool);
 }
 
 function toolArguments(item) {

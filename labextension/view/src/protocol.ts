@@ -880,17 +880,27 @@ export interface DynamicToolCallParams {
 export type DynamicToolCallResponse = DynamicToolCallAnswer;
 
 /** A tool that the client of the thread runs when the model calls it. */
-export interface DynamicToolSpec {
+export interface DynamicToolFunction {
   type: 'function';
   name: string;
   description: string;
   inputSchema: unknown;
+  /** In a namespace only. It changes nothing: there is no search for tools here, so that the model knows each of them from the beginning. */
+  deferLoading?: boolean;
   /** Ours. The tool changes nothing, so that no approval is asked for. */
   readOnly?: boolean;
   /** Ours. Every call is decided like a command, by the thread's approval policy. */
   requiresApproval?: boolean;
   /** Ours. The argument that holds what will run, shown when approval is asked for. */
   codeArgument?: string | null;
+}
+
+/** Tools of a client's that belong together; their names need to differ only in here. */
+export interface DynamicToolNamespace {
+  type: 'namespace';
+  name: string;
+  description: string;
+  tools: Array<DynamicToolFunction>;
 }
 
 /** A review began. */
@@ -2666,7 +2676,7 @@ export interface ThreadStartParams {
   baseInstructions?: string | null;
   developerInstructions?: string | null;
   ephemeral?: boolean | null;
-  dynamicTools?: Array<DynamicToolSpec> | null;
+  dynamicTools?: Array<DynamicToolFunction | DynamicToolNamespace> | null;
 }
 
 export type ThreadStartResponse = ThreadOpened;
