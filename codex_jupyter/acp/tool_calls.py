@@ -188,4 +188,6 @@ def _part(part: Json) -> Json:
     if comma and head.startswith("data:image/"):
         image = {"type": "image", "data": data, "mimeType": head.removeprefix("data:")}
         return {"type": "content", "content": image}
+    if part.get("type") == "inputAudio":
+        return text_content("[audio]")
     return text_content(str(part.get("text") or url)[:MAX_SHOWN])

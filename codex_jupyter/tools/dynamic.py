@@ -16,7 +16,7 @@ from codex_jupyter.protocol.dynamic_tools import (
 )
 from codex_jupyter.protocol.server_requests import DynamicToolCallAnswer
 from codex_jupyter.tools.approval import Proposal, Rejected, approve, digest_of
-from codex_jupyter.tools.output import truncate_for_model
+from codex_jupyter.tools.output import NO_AUDIO, truncate_for_model
 from codex_jupyter.tools.registry import Json, Tool, ToolCall, ToolContext, ToolOutput
 from codex_jupyter.tools.visible import visible
 
@@ -137,7 +137,7 @@ class DynamicTool:
                     answer = DynamicToolCallAnswer.model_validate(result)
                 except ValidationError:
                     return _text("dynamic tool response was invalid"), False
-                return answer.content_items, answer.success
+                return [entry.wire() for entry in answer.content_items], answer.success
 
     def _proposal(self, call: ToolCall, arguments: Json, context: ToolContext) -> Proposal:
         code: Any = arguments.get(self._spec.code_argument or "")
@@ -164,10 +164,20 @@ def _text(text: str) -> list[Json]:
 
 
 def _for_model(content: list[Json], max_tokens: int) -> str | list[Json]:
-    texts = [str(entry.get("text", "")) for entry in content if entry.get("type") == "inputText"]
-    images = [entry for entry in content if entry.get("type") == "inputImage"]
+    """Return what the model gets of an answer: all texts, cut, then the images.
+
+    Audio is passed on to no model: few take it. Where it was, the model reads that, in the
+    original's words.
+    """
+    texts: list[str] = []
+    images: list[Json] = []
+    for entry in content:
+        match entry:
+            case {"type": "inputImage", "imageUrl": url}:
+                images.append({"type": "input_image", "image_url": url})
+            case {"type": "inputAudio"}:
+                texts.append(NO_AUDIO)
+            case _:
+                texts.append(entry["text"])
     text = truncate_for_model("\n".join(texts), max_tokens)
-    if not images:
-        return text
-    shown = [{"type": "input_image", "image_url": entry.get("imageUrl")} for entry in images]
-    return [{"type": "input_text", "text": text}, *shown]
+    return [{"type": "input_text", "text": text}, *images] if images else text

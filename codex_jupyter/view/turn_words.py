@@ -170,11 +170,16 @@ def tool_source(item: Item) -> str:
 
 
 def result_text(item: Item) -> str:
-    """Return the text a tool gave back; images are named, not shown."""
+    """Return the text a tool gave back; images and sounds are named, not shown."""
     parts = item.get("contentItems") or (item.get("result") or {}).get("content") or []
-    texts = [part["text"] if isinstance(part.get("text"), str) else "[image]" for part in parts]
+    texts = [part["text"] if isinstance(part.get("text"), str) else _named(part) for part in parts]
     error = item.get("error") or {}
     return "\n".join([*texts, *([error["message"]] if error.get("message") else [])])
+
+
+def _named(part: Item) -> str:
+    # An MCP server says `audio`, a client `inputAudio`.
+    return "[audio]" if part.get("type") in ("audio", "inputAudio") else "[image]"
 
 
 def reasoning_text(item: Item) -> str:

@@ -174,11 +174,16 @@ function toolArguments(item) {
 
 export function resultText(item) {
   const parts = item.contentItems ?? item.result?.content ?? [];
-  const texts = parts.map((part) => (typeof part.text === "string" ? part.text : "[image]"));
+  const texts = parts.map((part) => (typeof part.text === "string" ? part.text : named(part)));
   if (item.error?.message) {
     texts.push(item.error.message);
   }
   return texts.join("\n");
+}
+
+// An MCP server says `audio`, a client `inputAudio`.
+function named(part) {
+  return ["audio", "inputAudio"].includes(part.type) ? "[audio]" : "[image]";
 }
 
 class FileChange {

@@ -844,9 +844,15 @@ export interface DiffUpdated {
   diff: string;
 }
 
-/** What the tool gave back: `inputText` and `inputImage` items. */
+/** Audio that a tool gave back. It is kept; the model is told that it cannot be passed on. */
+export interface DynamicToolAudio {
+  type: 'inputAudio';
+  audioUrl: string;
+}
+
+/** What the tool gave back. The model is told of an answer that cannot be read. */
 export interface DynamicToolCallAnswer {
-  contentItems: Array<Record<string, unknown>>;
+  contentItems: Array<DynamicToolText | DynamicToolImage | DynamicToolAudio>;
   success: boolean;
 }
 
@@ -895,12 +901,24 @@ export interface DynamicToolFunction {
   codeArgument?: string | null;
 }
 
+/** An image that a tool gave back. */
+export interface DynamicToolImage {
+  type: 'inputImage';
+  imageUrl: string;
+}
+
 /** Tools of a client's that belong together; their names need to differ only in here. */
 export interface DynamicToolNamespace {
   type: 'namespace';
   name: string;
   description: string;
   tools: Array<DynamicToolFunction>;
+}
+
+/** Text that a tool gave back. */
+export interface DynamicToolText {
+  type: 'inputText';
+  text: string;
 }
 
 /** A review began. */
