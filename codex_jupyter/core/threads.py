@@ -28,8 +28,8 @@ from codex_jupyter.errors import (
 )
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, new_thread_id
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
@@ -37,7 +37,7 @@ from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
-from codex_jupyter.tools.dynamic import check_dynamic_tools
+from codex_jupyter.tools.dynamic_checks import check_dynamic_tools
 
 __all__ = ["ThreadManager"]
 
