@@ -23,7 +23,7 @@ BUILTIN_TOOLS: Final = (
     "update_plan",
     "request_user_input",
 )
-"""Names that a client's own tool cannot have."""
+"""Names of what every thread has."""
 
 
 def builtin_tools(terminals: Terminals, specs: Sequence[DynamicToolSpec]) -> ToolRegistry:

@@ -132,6 +132,7 @@ async def test_an_error_of_the_client_is_told_to_the_model(lab: Lab, talk: Talk)
         ({"name": "a" * 129}, "dynamic tool name must be at most 128 characters to match"),
         ({"name": "mcp__x"}, "dynamic tool name is reserved: mcp__x"),
         ({"name": "apply_patch"}, "dynamic tool name is reserved: apply_patch"),
+        ({"name": "spawn_agent"}, "dynamic tool name is reserved: spawn_agent"),
         ({"inputSchema": "text"}, "dynamic tool input schema is not supported for weather"),
     ],
 )
