@@ -111,12 +111,16 @@ class ExecCommandTool:
                 cwd=wish.cwd,
                 env=child_environment(context.environment, item["id"]),
                 tty=arguments.get("tty") is True,
+                token=context.token,
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             text = f"{visible(wish.argv[0])} in {visible(str(wish.cwd))}: {reason}"
             await context.complete_item({**item, "status": "failed", "aggregatedOutput": text})
             return ToolOutput(f"exec command could not be started: {text}", success=False)
+        if terminal is None:
+            await context.complete_item({**item, "status": "failed"})
+            return ToolOutput("aborted by user before it was started", success=False)
         seconds = _seconds(arguments.get("yield_time_ms"), _DEFAULT_YIELD, _YIELD)
         return await _wait(self.terminals, terminal, seconds, started, arguments, context)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import anyio
 import anyio.abc
 
+from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ItemId, TurnId
 from codex_jupyter.tools.output import Capture, LiveText, truncate_middle
 from codex_jupyter.tools.processes import ProcessGroup
@@ -135,17 +136,23 @@ class Terminals:
         cwd: Path,
         env: Mapping[str, str],
         tty: bool,
-    ) -> Terminal:
+        token: CancelToken,
+    ) -> Terminal | None:
         """Start a command under a reserved id, ending an old one if there are too many.
+
+        Returns ``None``, and starts nothing, if ``token`` was cancelled by then.
 
         Raises:
             OSError, ValueError: It cannot be started; the id is free again.
             RuntimeError: The session is closing.
         """
         try:
+            await self._make_room()
+            # The old one's end takes a while: the session may have closed since, or the turn ended.
             if self._tasks is None:
                 raise RuntimeError("the session is closing")
-            await self._make_room()
+            if token.reason is not None:
+                return None
             group = ProcessGroup(argv, cwd=cwd, env=env, tty=tty)
         finally:
             self._reserved.discard(process_id)
