@@ -21,7 +21,7 @@ from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.core.turn_parts import EndedTurn
-from codex_jupyter.core.turn_records import git_record, session_meta, start_records
+from codex_jupyter.core.turn_records import git_record, name_record, session_meta, start_records
 from codex_jupyter.core.turn_run import END_LIMIT, TurnRun
 from codex_jupyter.errors import (
     CodexError,
@@ -256,8 +256,8 @@ class Session:
             status = self.state.transcript.status_of(turn_id) or "used"
             raise DuplicateIdError("turn", turn_id, status)
 
-    def steer(self, expected: str, spoken: Spoken) -> TurnId:
-        """Add input to the running turn.
+    async def steer(self, expected: str, spoken: Spoken) -> TurnId:
+        """Add input to the running turn, once that can no longer be refused by the disk.
 
         Raises:
             NoActiveTurnError: No turn runs, or its end is decided.
@@ -267,11 +267,12 @@ class Session:
         active = self._active
         if active is None:
             raise NoActiveTurnError("steer")
+        await active.accepted.wait()
         if not same_turn_id(expected, active.turn_id):
             raise TurnConflictError(expected, active.turn_id)
         if not active.takes_input:
             raise NotSteerableError(active.kind, active.turn_id)
-        if not active.steer(spoken):
+        if active is not self._active or not active.steer(spoken):
             raise NoActiveTurnError("steer")
         return active.turn_id
 
@@ -301,12 +302,14 @@ class Session:
         """Stop the running turn, which then ends as failed with the text of ``problem``.
 
         Raises:
-            NoActiveTurnError: No turn runs.
+            NoActiveTurnError: No turn runs, or its end is decided.
             TurnConflictError: Another turn runs.
         """
         active = self._active
-        if active is not None and active.turn_id == turn_id and active.failure is None:
-            active.failure = problem
+        if active is not None and active.turn_id == turn_id:
+            if active.closed:
+                raise NoActiveTurnError("interrupt")
+            active.failure = active.failure or problem
         self.interrupt(turn_id, "the turn cannot go on")
 
     async def inject(self, items: Sequence[Json]) -> None:
@@ -354,7 +357,7 @@ class Session:
             )
         async with self._editing:
             # Without a rollout there is nothing to write to: the first turn writes the name too.
-            await self.state.record([self._name_record(name)])
+            await self.state.record([name_record(self.thread_id, name)])
             self.name = name
 
     def tell_name(self) -> None:
@@ -440,14 +443,6 @@ class Session:
         if self.retired:
             raise ThreadNotFoundError(f"thread not found: {self.thread_id}")
 
-    def _name_record(self, name: str) -> Record:
-        payload = {
-            "type": "thread_name_updated",
-            "thread_id": self.thread_id,
-            "thread_name": name,
-        }
-        return Record("event_msg", payload)
-
     async def _store_start(self, turn: Turn) -> None:
         """Write down that the turn was accepted, before anybody is told so.
 
@@ -487,7 +482,7 @@ class Session:
         self.state.recorder = await self._store.create(self.thread_id, self._meta(config))
         known: list[Record] = []
         if self.name is not None:
-            known.append(self._name_record(self.name))
+            known.append(name_record(self.thread_id, self.name))
         if self.git_info is not None:
             known.append(git_record(self.thread_id, self.git_info))
         # Staged, so that they are not lost if what is written first is refused.

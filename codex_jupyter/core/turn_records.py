@@ -21,6 +21,7 @@ __all__ = [
     "aborted_message",
     "end_record",
     "git_record",
+    "name_record",
     "session_meta",
     "start_records",
     "undone_message",
@@ -57,6 +58,12 @@ def git_record(thread_id: ThreadId, git_info: Mapping[str, Any]) -> Record:
     """Return the line that says which repository a thread works in."""
     git = {stored: git_info.get(wire) for wire, stored in GIT_MEMBERS.items()}
     return Record("event_msg", {"type": "thread_git_updated", "thread_id": thread_id, "git": git})
+
+
+def name_record(thread_id: ThreadId, name: str) -> Record:
+    """Return the line that gives a thread a name."""
+    payload = {"type": "thread_name_updated", "thread_id": thread_id, "thread_name": name}
+    return Record("event_msg", payload)
 
 
 def _named(lineage: Lineage | None) -> Json:

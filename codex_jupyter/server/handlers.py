@@ -189,7 +189,7 @@ class Handlers:
             if not asked.input:
                 raise InvalidRequestError("input must not be empty")
         spoken = Spoken(tuple(asked.input), asked.client_user_message_id)
-        return {"turnId": session.steer(asked.expected_turn_id, spoken)}
+        return {"turnId": await session.steer(asked.expected_turn_id, spoken)}
 
     async def _turn_interrupt(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TurnInterruptParams, params)

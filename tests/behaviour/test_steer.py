@@ -167,7 +167,7 @@ async def test_input_is_taken_only_while_it_will_still_be_answered(lab: Lab) -> 
                     await anyio.lowlevel.checkpoint()
             taken = True
             try:
-                session.steer(turn_id, Spoken((TextInput(text="one more"),)))
+                await session.steer(turn_id, Spoken((TextInput(text="one more"),)))
             except NoActiveTurnError:
                 taken = False
             await talk.turn_end(turn_id)

@@ -233,7 +233,7 @@ async def test_a_policy_that_is_narrowed_later_counts_for_agents_that_run(tree: 
     await tree.hanging(2)
     narrow = {"type": "readOnly", "networkAccess": False}
     root.update_settings(TurnOverrides(sandbox=narrow))
-    agent.session.steer(agent.session.active_turn_id or "", Spoken(prompt("go on")))
+    await agent.session.steer(agent.session.active_turn_id or "", Spoken(prompt("go on")))
     tree.fake.resume()
     await tree.until(lambda: tree.ends(agent.thread_id))
     assert not (tree.workspace / "made").exists()

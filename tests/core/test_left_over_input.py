@@ -37,9 +37,9 @@ async def test_a_hard_stop_while_input_is_taken_in_loses_none_of_it(tmp_path: Pa
         turn_id = await tree.begin(root, "#go")
         await tree.hanging()
         image = LocalImageInput(type="localImage", path=str(tmp_path / "none.png"))
-        root.steer(turn_id, Spoken(prompt("a first word")))
-        root.steer(turn_id, Spoken((TextInput(text="and a picture"), image)))
-        root.steer(turn_id, Spoken(prompt("and a last one")))
+        await root.steer(turn_id, Spoken(prompt("a first word")))
+        await root.steer(turn_id, Spoken((TextInput(text="and a picture"), image)))
+        await root.steer(turn_id, Spoken(prompt("and a last one")))
         stops += [lambda: root.interrupt(turn_id)] * 2
         tree.fake.resume()
         assert (await tree.end_of(turn_id))["status"] == "interrupted"

@@ -221,7 +221,7 @@ async def test_input_during_a_review_is_answered_after_it(tree: Tree) -> None:
     tree.plan("#more", say("and this is the answer"))
     turn_id = await tree.begin(root, of_custom())
     await tree.hanging()
-    assert root.steer(turn_id, Spoken(prompt("#more please"))) == turn_id
+    assert await root.steer(turn_id, Spoken(prompt("#more please"))) == turn_id
     tree.fake.resume()
     assert (await tree.end_of(turn_id))["status"] == "completed"
     check_the_shape(tree, root, turn_id)

@@ -27,7 +27,7 @@ class Host:
     def terminal_output(self, turn_id: TurnId, item_id: ItemId, text: str) -> None:
         pass
 
-    async def terminal_done(self, turn_id: TurnId, item: dict[str, Any]) -> None:  # noqa: ARG002
+    async def terminal_done(self, turn_id: TurnId, item: dict[str, Any]) -> None:
         self.reached.set()
         await self.gate.wait()
 
