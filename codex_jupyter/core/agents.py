@@ -15,7 +15,7 @@ from codex_jupyter.core.roles import role_named, spawn_wish
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.core.turn_parts import EndedTurn
-from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError
+from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError, NotSteerableError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id
 from codex_jupyter.protocol.items import TextInput
@@ -391,23 +391,31 @@ class Agents:
 
     async def _tell_idle(self, parent: Session, items: tuple[Json, ...], *, wake: bool) -> None:
         """Let a parent at rest read what happened: at once, or with its next turn."""
-        while (active := parent.active) is not None and not active.takes_input:
-            await active.ended.wait()
-        if parent.retired:
+        while not parent.retired:
+            active = parent.active
+            if active is not None and not active.takes_input:
+                await active.ended.wait()
+                continue
+            try:
+                return await self._tell(parent, items, wake=wake)
+            except NotSteerableError:
+                continue  # a turn that takes nothing came first: after it
+            except CodexError:
+                _log.warning("thread %s could not be told of its agent", parent.thread_id)
+                return None
+        return None
+
+    async def _tell(self, parent: Session, items: tuple[Json, ...], *, wake: bool) -> None:
+        if not (wake and self.settings.wake_parent):
+            await parent.inject(items)
             return
-        try:
-            if wake and self.settings.wake_parent:
-                notice = Submission(new_turn_id(), Notice(items), chosen_by_caller=False)
-                accepted = await parent.submit(notice)
-                # What an agent is woken for is work like any other: its parent hears of its end.
-                woken = self._agents.get(parent.thread_id)
-                if woken is not None and woken.session is parent:
-                    self._note_work(woken, accepted)
-                accepted.start()
-            else:
-                await parent.inject(items)
-        except CodexError:
-            _log.warning("thread %s could not be told of its agent", parent.thread_id)
+        notice = Submission(new_turn_id(), Notice(items), chosen_by_caller=False)
+        accepted = await parent.submit(notice)
+        # What an agent is woken for is work like any other: its parent hears of its end.
+        woken = self._agents.get(parent.thread_id)
+        if woken is not None and woken.session is parent:
+            self._note_work(woken, accepted)
+        accepted.start()
 
 
 def _is_being_stopped(session: Session) -> bool:

@@ -11,7 +11,9 @@ import pytest
 
 from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import CodexError, NoActiveTurnError, RolloutError
+from codex_jupyter.protocol.ops import Compact
 from codex_jupyter.rollout.disk import Disk
+from tests.core.agency import at_work, busy, notices
 from tests.core.tree import growing, prompt
 from tests.fake_model import say
 
@@ -105,3 +107,29 @@ async def test_input_to_a_turn_that_then_cannot_begin_is_refused(tmp_path: Path)
                 await anyio.wait_all_tasks_blocked()
                 gated.gate.set()
         assert problems == [RolloutError, NoActiveTurnError]
+
+
+async def test_an_agents_end_is_told_also_after_a_compaction_that_came_first(
+    tmp_path: Path,
+) -> None:
+    async with growing(tmp_path) as tree:
+        root = await tree.root()
+        turn = await busy(tree, root)
+        agent, question = await at_work(tree, turn, root, "#a")
+        lasting = Lasting(is_over=True)
+        turn.delegates.add(lasting)
+        tree.fake.resume()
+        with anyio.fail_after(30):
+            try:
+                await lasting.closing.wait()
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(tree.begin, root, Compact())
+                    await anyio.wait_all_tasks_blocked()
+                    tree.answer(root, question, "accept")
+                    await tree.until(lambda: tree.ends(agent.thread_id))
+                    await anyio.wait_all_tasks_blocked()
+                    lasting.gate.set()
+            finally:
+                lasting.gate.set()
+            told = await tree.until(lambda: notices(tree.requests["#root"][-1]))
+        assert [notice["status"] for notice in told] == [{"completed": "done #a"}]
