@@ -157,6 +157,13 @@ class Catalogue:
         has_more = len(rest) > limit
         return Page(data, _cursor_text(rest[limit - 1][0]) if has_more else None)
 
+    def forget(self, thread_id: ThreadId) -> None:
+        """Remember nothing of a thread that was deleted: its id, and its path, may come again."""
+        with self._lock:
+            for known in (self._heads, self._given):
+                for path in [path for path in known if path.stem.endswith(thread_id)]:
+                    del known[path]
+
     def _matching(self, query: ListQuery) -> Iterator[ThreadSummary]:
         below = None if query.ancestor_id is None else self._below(query.ancestor_id, query)
         for thread_id, path in self._folders.rollouts(archived=query.archived):

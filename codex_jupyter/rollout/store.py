@@ -201,7 +201,7 @@ class ThreadStore:
     async def delete(self, thread_id: ThreadId) -> None:
         """Remove a thread that is not open here for good; see `Moves.delete`."""
         with self._only_once(thread_id):
-            await self._run(lambda: self._moves.delete(thread_id))
+            await self._run(lambda: self._delete(thread_id))
 
     async def read(self, thread_id: ThreadId) -> StoredThread | None:
         """Return a thread, archived or not and whoever owns it, or ``None``.
@@ -283,6 +283,10 @@ class ThreadStore:
         return recorder
 
     # Below: in a worker thread.
+
+    def _delete(self, thread_id: ThreadId) -> None:
+        self._moves.delete(thread_id)
+        self._catalogue.forget(thread_id)
 
     def _reserve(self, thread_id: ThreadId, *, minted: bool) -> None:
         stored = None if minted else self._status_on_disk(thread_id)

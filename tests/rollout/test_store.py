@@ -481,3 +481,24 @@ async def test_a_line_that_was_being_written_during_a_search_is_found_by_the_nex
         file.write(line[40:])
         file.flush()
     assert [thread.thread_id for thread, _ in await store.search("penguins")] == [THREAD]
+
+
+async def test_a_thread_made_again_under_the_id_of_a_deleted_one_is_listed_as_itself(
+    store: ThreadStore,
+) -> None:
+    paths: list[Path] = []
+    thread_id = new_thread_id()
+    # The name of a rollout has the second in it: two of one second are what this is about.
+    with anyio.fail_after(30):
+        while len(paths) < 2 or paths[-1] != paths[-2]:
+            await store.reserve(thread_id)
+            recorder = await store.create(thread_id, {})
+            said = {"type": "user_message", "message": f"word {len(paths)}"}
+            name = {"type": "thread_name_updated", "thread_name": f"name {len(paths)}"}
+            await recorder.write([Record("event_msg", said), Record("event_msg", name)])
+            assert recorder.path is not None
+            paths.append(recorder.path)
+            await store.release(thread_id)
+            (listed,) = (await store.list(ListQuery())).data
+            await store.delete(thread_id)
+    assert (listed.preview, listed.name) == (f"word {len(paths) - 1}", f"name {len(paths) - 1}")
