@@ -44,6 +44,9 @@ _KEYS: Final = {
 }
 """Under which key of a config a member of a stored turn's settings is asked for."""
 
+_OF_MODEL: Final = frozenset({"model", "model_provider", "model_reasoning_effort"})
+"""Keys of a config by which a caller chooses the model, and how hard it thinks."""
+
 _STORED_TOOLS: Final[TypeAdapter[list[DynamicToolSpec]]] = TypeAdapter(
     DynamicToolSpecs, config=ConfigDict(defer_build=True)
 )
@@ -119,7 +122,10 @@ class SessionBuilder:
         ephemeral: bool = False,
         lineage: Lineage | None = None,
     ) -> Session:
-        """Rebuild a session; what the caller left open is as the last turn had it."""
+        """Rebuild a session; what the caller left open is as the last turn had it.
+
+        The effort is, too, where the model is; summaries are as the settings say, as in 0.169.
+        """
         asked = options.config or {}
         # What the caller's config says is not left open.
         last: Json = {
@@ -145,6 +151,10 @@ class SessionBuilder:
         sandbox = stored_sandbox(last.get("sandbox_policy"))
         if sandbox is not None and options.sandbox is None and not _details_sandbox(asked):
             config = replace(config, sandbox=sandbox)
+        effort = last.get("effort")
+        asks_model = options.model or options.model_provider or not _OF_MODEL.isdisjoint(asked)
+        if isinstance(effort, str) and not asks_model:
+            config = replace(config, effort=effort)
         tools = _STORED_TOOLS.validate_python(meta.get("dynamic_tools") or [])
         return self.new(
             stored.thread_id,

@@ -57,3 +57,14 @@ async def test_the_config_of_whoever_resumes_counts_more_than_the_last_turn(
 @pytest.mark.parametrize("mode", ["read-only", "workspace-write", "danger-full-access"])
 def test_a_thread_of_the_original_has_the_mode_it_had(mode: str) -> None:
     assert mode_of_sandbox({"type": mode}) == mode
+
+
+async def test_a_thread_thinks_as_hard_as_it_did_unless_another_model_or_effort_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    async with growing(tmp_path) as tree:
+        had = TurnOverrides(effort="high")
+        assert (await resumed(tree, had)).effort == "high"
+        assert (await resumed(tree, had, model="m2")).effort is None
+        asked = {"model_reasoning_effort": "low"}
+        assert (await resumed(tree, had, config=asked)).effort == "low"
