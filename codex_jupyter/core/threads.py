@@ -22,6 +22,7 @@ from codex_jupyter.core.session import Session
 from codex_jupyter.core.session_builder import SessionBuilder
 from codex_jupyter.core.thread_shape import thread_shape
 from codex_jupyter.errors import (
+    CodexError,
     DuplicateIdError,
     InvalidRequestError,
     RolloutError,
@@ -166,6 +167,7 @@ class ThreadManager:
         config = SessionConfig.of(self.settings, options, BASE_INSTRUCTIONS)
         chosen = thread_id or new_thread_id()
         async with self._reserved(chosen, minted=thread_id is None):
+            self._require_staying()
             session = self._adopt(
                 self._builder.new(chosen, config, dynamic_tools=dynamic_tools, ephemeral=ephemeral)
             )
@@ -394,12 +396,12 @@ class ThreadManager:
             lineage = None if link is None else link(stored)
             self._require_parent(lineage)
             session = self._builder.revive(stored, options, lineage=lineage)
+            session.state.recorder = recorder
+            return self._adopt(session)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._store.release(stored.thread_id)
             raise
-        session.state.recorder = recorder
-        return self._adopt(session)
 
     async def _fork_in_memory(
         self, source_id: ThreadId, thread_id: ThreadId, cut: Cut, options: ThreadOptions
@@ -409,6 +411,7 @@ class ThreadManager:
             records: Sequence[Record] = tuple(source.state.recorder.records)
         else:
             records = await self._store.records(source_id)
+        self._require_staying()
         recorder = MemoryRecorder.cut_from(records, cut, source_id)
         session = self._builder.revive(recorder.thread(thread_id), options, ephemeral=True)
         session.state.recorder = recorder
@@ -433,6 +436,9 @@ class ThreadManager:
                 if above is None or above.parent.thread_id not in sessions:
                     closing.start_soon(self._close_tree, session, sessions)
         await self.clients.aclose()
+        # Whoever is opening or moving one gives it up, or has moved it, before the store closes.
+        while self._busy:
+            await next(iter(self._busy.values())).ended.wait()
         try:
             await self._store.aclose()
         except RolloutError:
@@ -464,7 +470,13 @@ class ThreadManager:
                 f"the end of thread {thread_id}", lambda: self.close(thread_id, session)
             )
 
+    def _require_staying(self) -> None:
+        """Refuse a thread that nobody would close; no await may come before it is adopted."""
+        if self._leaving.reason is not None:
+            raise CodexError(f"no thread can be opened: {self._leaving.reason}")
+
     def _require_parent(self, lineage: Lineage | None) -> None:
+        self._require_staying()
         if lineage is not None and self.find(lineage.parent.thread_id) is not lineage.parent:
             raise ThreadNotFoundError(f"thread not found: {lineage.parent.thread_id}")
 
