@@ -55,6 +55,7 @@ class McpServers:
         self._restarts: dict[str, int] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
         self._tools: list[Tool] | None = None
+        self._reloads = 0
 
     @property
     def status(self) -> list[Json]:
@@ -87,17 +88,21 @@ class McpServers:
             return ()
         async with self._starting:
             if self._tools is None:
-                self._tasks = tasks
+                self._tasks, reloads = tasks, self._reloads
                 problems = await self._start_all(tasks)
                 for name, problem in problems.items():
                     if self._connections[name].server.required:
                         raise problem
                     warn(f"{problem}. Its tools are left out")
-                self._tools = self._found()
-        return self._tools
+                found = self._found()
+                # What came of a start from before a reload is this turn's, and not the next one's.
+                self._tools = found if reloads == self._reloads else None
+                return found
+            return self._tools
 
     def reload(self) -> None:
         """Look for tools anew at the next turn; servers that do not run are started again."""
+        self._reloads += 1
         self._tools = None
         self._restarts.clear()
 
