@@ -436,9 +436,6 @@ class ThreadManager:
                 if above is None or above.parent.thread_id not in sessions:
                     closing.start_soon(self._close_tree, session, sessions)
         await self.clients.aclose()
-        # Whoever is opening or moving one gives it up, or has moved it, before the store closes.
-        while self._busy:
-            await next(iter(self._busy.values())).ended.wait()
         try:
             await self._store.aclose()
         except RolloutError:
