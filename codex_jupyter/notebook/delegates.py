@@ -74,12 +74,16 @@ def delegate(  # noqa: PLR0913 - what can be said of a task
     )
     parent = thread if thread is not None else conversation()
     delegation = _delegation_of_cell(parent, quiet=quiet)
-    with delegation.stops():
-        if not delegation.has_begun:
-            _begin_for_cell(delegation, parent, quiet=quiet)
-        begun = delegation.add(task)
-        if parent.runtime.shell is None:
-            delegation.close()
+    try:
+        with delegation.stops():
+            if not delegation.has_begun:
+                _begin_for_cell(delegation, parent, quiet=quiet)
+            begun = delegation.add(task)
+            if parent.runtime.shell is None:
+                delegation.close()
+    except KeyboardInterrupt as interrupt:
+        delegation.stop_unless_told(interrupt)
+        raise
     return begun
 
 
@@ -131,8 +135,15 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
     if not tasks:
         return DelegateMap(None, ())
     if client is not None:
-        return _begun(*_on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet))
-    return _begun(Delegation(thread or conversation(), limit=limit, quiet=quiet), tasks)
+        delegation, tasks = _on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet)
+    else:
+        delegation = Delegation(thread or conversation(), limit=limit, quiet=quiet)
+    try:
+        mapped = _begun(delegation, tasks)
+    except KeyboardInterrupt as interrupt:
+        delegation.stop_unless_told(interrupt)
+        raise
+    return mapped
 
 
 def _require_sense(

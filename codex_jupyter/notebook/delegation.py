@@ -225,6 +225,11 @@ class Delegation:
         """Stop all of them."""
         self._handle.interrupt()
 
+    def stop_unless_told(self, interrupt: BaseException) -> None:
+        """Stop all of them for an interrupt that came as a block of `stops` ended."""
+        if not isinstance(interrupt, TurnInterrupted):
+            self.stop()
+
     def stop_one(self, thread_id: str, turn_id: str) -> None:
         """Stop one of them, begun or not; from any thread."""
         self._core.call_soon(lambda: self._stop_one(thread_id, turn_id))

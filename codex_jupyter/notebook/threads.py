@@ -151,8 +151,12 @@ class Thread:
         """Say ``text`` and return at once; ``result()`` of what is returned waits."""
         self.open()
         handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides or {})
-        with handle.stops() as stops:
-            self.begin(handle)
+        try:
+            with handle.stops() as stops:
+                self.begin(handle)
+        except KeyboardInterrupt:  # came too late for the block, and nobody has the handle yet
+            handle.interrupt()
+            raise
         if stops.seen:
             raise self._for_task(TurnInterrupted(TurnResult.of(handle.state.snapshot())))
         return handle

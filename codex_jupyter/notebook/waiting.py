@@ -9,10 +9,11 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -228,7 +229,7 @@ class _Signals:
         for wait in self.waits:
             wait.seen += 1
         if not self._has_pipe:
-            self._on_loop(self._tell)
+            self._on_loop(partial(_tell, list(self.waits)))
         for wait in self.waits:
             if wait.wants_out:
                 wait.has_raised = True
@@ -237,10 +238,6 @@ class _Signals:
         waiting = [wait.within for wait in self.waits]
         if any(w.bench.running is not None and w not in waiting for w in self.waits):
             raise KeyboardInterrupt
-
-    async def _tell(self) -> None:
-        for wait in list(self.waits):
-            wait.on_signal()
 
     async def _watch(self) -> None:
         """Read signal numbers until the other end of the pipe closes."""
@@ -253,7 +250,12 @@ class _Signals:
                 with suppress(OSError):
                     os.write(self._old_fd, numbers)
             for _ in range(numbers.count(signal.SIGINT)):
-                await self._tell()
+                await _tell(list(self.waits))
+
+
+async def _tell(waits: Iterable[Stops]) -> None:
+    for wait in waits:
+        wait.on_signal()
 
 
 _signals: _Signals | None = None
