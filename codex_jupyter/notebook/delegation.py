@@ -308,8 +308,11 @@ class Delegation:
         try:
             await client.call("delegate/add", {**self._place, "tasks": tasks})
         except CodexError as problem:
+            is_stopped = self._handle.was_stopped  # then there is no turn to add to
             for task in tasks:
-                self._settle(task["threadId"], problem)
+                thread_id = task["threadId"]
+                ended = self.result_of(thread_id, "interrupted", {})
+                self._settle(thread_id, ended if is_stopped else problem)
         finally:
             self._being_told = set()
         stopped, self._stopped_early = self._stopped_early, []

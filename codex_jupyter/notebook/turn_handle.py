@@ -217,6 +217,8 @@ class TurnHandle:
             async with client.turn(self.thread_id, params, self._method) as stream:
                 self.note_ran()
                 self._follow_id(stream.turn_id)
+                if self._stop.presses:  # one that came before the turn found nothing to stop
+                    self._core.post(self.interrupt_server)
                 self.on_begin(client)
                 async for method, told in stream:
                     self._take(method, told)

@@ -170,6 +170,9 @@ class Stops:
     seen: int = 0
     """How many there were, those that stopped the turn included."""
 
+    told: int = 0
+    """How many of them `on_signal` was told; on the core's loop."""
+
     in_body: bool = False
     has_raised: bool = False
 
@@ -212,6 +215,9 @@ class _Signals:
         if self.waits == [wait]:
             self._close()
         self.waits.remove(wait)
+        if wait.told < wait.seen:  # the pipe is read when it is no longer among the waits
+            with suppress(BaseException):
+                self._on_loop(partial(_catch_up, wait)).result(timeout=5)
 
     def _close(self) -> None:
         """Put back what was there before."""
@@ -255,7 +261,13 @@ class _Signals:
 
 async def _tell(waits: Iterable[Stops]) -> None:
     for wait in waits:
+        wait.told += 1
         wait.on_signal()
+
+
+async def _catch_up(wait: Stops) -> None:
+    while wait.told < wait.seen:
+        await _tell([wait])
 
 
 _signals: _Signals | None = None
