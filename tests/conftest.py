@@ -1,7 +1,11 @@
 """Shared by every test: the event loop we ship on, and no clock in properties."""
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import settings
+
+from codex_jupyter.core.containment import UNFORESEEN
 
 # A deadline is a timing assertion, and the machine is shared.
 settings.register_profile("project", deadline=None)
@@ -45,3 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def nothing_unforeseen(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Generator[None]:
+    """Errors that are contained are errors all the same."""
+    yield
+    if request.node.get_closest_marker("contains_errors") is None:
+        records = [*caplog.get_records("setup"), *caplog.get_records("call")]
+        assert [r.getMessage() for r in records if r.msg == UNFORESEEN] == []

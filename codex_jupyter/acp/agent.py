@@ -44,6 +44,9 @@ class CodexAgent:
     def __init__(self, mcp_names: Collection[str] = ()) -> None:
         self._mcp_names = mcp_names
         self._sessions: dict[str, Session] = {}
+        self._parents: dict[str, str] = {}
+        """Of the threads that run below others: what they ask, the session at the top asks."""
+
         self._core: CodexClient | None = None
         self._peer: Any = None
         self._front = Front(self._tell, self._ask)
@@ -173,7 +176,7 @@ class CodexAgent:
 
     async def answer(self, method: str, params: Json, request_id: str | int) -> Json:
         """Answer what the core asks."""
-        session = self._sessions.get(str(params.get("threadId")))
+        session = self._session_of(params)
         if session is None:
             raise RemoteError(METHOD_NOT_FOUND, "no session of this client has this thread")
         return await session.answer(method, params, str(request_id))
@@ -202,10 +205,23 @@ class CodexAgent:
         return session
 
     def _heard(self, method: str, params: Json) -> None:
-        if method == "serverRequest/resolved":
-            session = self._sessions.get(str(params.get("threadId")))
-            if session is not None:
-                session.withdraw(str(params["requestId"]))
+        match method:
+            case "thread/started" if parent := params["thread"].get("parentThreadId"):
+                self._parents[params["thread"]["id"]] = parent
+            case "thread/closed":
+                self._parents.pop(params["threadId"], None)
+            case "serverRequest/resolved":
+                if (session := self._session_of(params)) is not None:
+                    session.withdraw(str(params["requestId"]))
+            case _:
+                return
+
+    def _session_of(self, params: Json) -> Session | None:
+        """Return the session of the thread that asks, or of the nearest one above it."""
+        thread = params.get("threadId")
+        while thread is not None and thread not in self._sessions:
+            thread = self._parents.get(thread)
+        return None if thread is None else self._sessions[thread]
 
     async def _tell(self, session_id: str, update: Json) -> None:
         told = _UPDATES.validate_python({"sessionId": session_id, "update": sendable(update)})

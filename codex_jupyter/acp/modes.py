@@ -31,12 +31,21 @@ _MODES: Final = (
 
 
 def mode_of(opened: Json) -> str:
-    """Return the mode of a thread from the answer to thread/start or thread/resume."""
+    """Return the mode of a thread from the answer to thread/start or thread/resume.
+
+    Flags for each kind of question have no mode: they are shown as the one that is nearest.
+    """
     policy: Any = opened.get("approvalPolicy")
     sandbox: Json = opened.get("sandbox") or {}
     if policy == "never" and sandbox.get("type") == "dangerFullAccess":
         return _FULL
-    return policy if isinstance(policy, str) else "on-request"
+    match policy:
+        case str():
+            return policy
+        case {"granular": {"sandbox_approval": False}}:
+            return "never"
+        case _:
+            return "on-request"
 
 
 def mode_state(current: str) -> Json:

@@ -91,6 +91,8 @@ class Session:
         self._notices = [*told, *notices]
         self._prompt: _Prompt | None = None
         self._questions: dict[str, anyio.CancelScope] = {}
+        self._settled: set[str] = set()
+        """Ids of what was settled during the prompt: its task may begin only afterwards."""
 
     @property
     def modes(self) -> Json:
@@ -120,6 +122,7 @@ class Session:
             return _stop_reason(await self._answer_prompt(prompt, asked))
         finally:
             self._prompt = None
+            self._settled.clear()
             prompt.ended.set()
             for reached in prompt.marks.values():
                 reached.set()
@@ -200,8 +203,9 @@ class Session:
         with anyio.CancelScope() as scope:
             self._questions[request_id] = scope
             try:
-                await self._catch_up(prompt)
-                return await self._ask(prompt, method, params)
+                if request_id not in self._settled:
+                    await self._catch_up(prompt)
+                    return await self._ask(prompt, method, params)
             finally:
                 del self._questions[request_id]
         # Taken back: the turn has ended, or somebody else has answered. This counts for nothing.
@@ -209,6 +213,8 @@ class Session:
 
     def withdraw(self, request_id: str) -> None:
         """Stop asking: the server takes no answer any more."""
+        if self._prompt is not None:
+            self._settled.add(request_id)
         if (scope := self._questions.get(request_id)) is not None:
             scope.cancel()
 

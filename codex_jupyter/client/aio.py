@@ -186,7 +186,7 @@ class CodexClient:
         peer = await self._connected()
 
         def take(response: Response) -> None:
-            if response.error is not None:
+            if response.error is not None and not peer.closed:
                 problem.append(response.error)
             elif not peer.closed and not left.is_set():
                 stream.is_known = True
@@ -226,12 +226,12 @@ class CodexClient:
 
     async def _come_back(self, again: Reopen) -> None:
         """Connect again whenever the connection drops, until that fails for too long."""
-        until = 0.0
+        until = pause = 0.0
         while self._problem is None:
             if self._peer.closed:
                 self._lose(self._peer)
             until = until or anyio.current_time() + RECONNECT_FOR
-            streams = await self._reach(again, until)
+            streams = await self._reach(again, until, pause)
             if streams is None:
                 return
             peer = self._peer_on(streams)
@@ -239,18 +239,17 @@ class CodexClient:
                 tasks.start_soon(self._catch_up, peer, until, tasks.cancel_scope)
                 await peer.run()
                 tasks.cancel_scope.cancel()
-            if self._peer is peer:
-                until = 0.0
+            # One that takes connections only to drop them is given time as well.
+            until, pause = (0.0, 0.0) if self._peer is peer else (until, _longer(pause))
 
-    async def _reach(self, again: Reopen, until: float) -> MessageStreams | None:
-        pause = _FIRST_PAUSE
+    async def _reach(self, again: Reopen, until: float, pause: float) -> MessageStreams | None:
         with anyio.CancelScope(deadline=until):
             while True:
+                await anyio.sleep(pause)
                 try:
                     return await again()
                 except PeerClosedError:
-                    await anyio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = _longer(pause)
                 except CodexError as refusal:
                     self._problem = f"the server does not take this client back: {refusal}"
                     return None
@@ -281,24 +280,34 @@ class CodexClient:
         """Hear a thread again; its turns go on from the server's snapshot.
 
         The snapshot is taken in while the answer is dispatched, so that it stands in each stream
-        before whatever the server says next.
+        before whatever the server says next. It is a page of the newest turns: a whole thread may
+        be larger than a message can be. An older turn has ended, so it can be asked for later.
         """
         answered = anyio.Event()
         streams = [stream for stream in self._streams if stream.thread_id == thread_id]
+        older: list[TurnStream] = []
 
         def take(response: Response) -> None:
             if not peer.closed:
+                turns = _turns_of(response)
                 for stream in streams:
-                    stream.resume(_turns_of(response))
+                    if response.error is not None or _has(turns, stream.turn_id):
+                        stream.resume(turns)
+                    else:
+                        older.append(stream)
                 if response.error is not None:
                     self._threads.discard(thread_id)
             answered.set()
 
-        asked = {"threadId": thread_id, "excludeTurns": not streams}
+        asked: Json = {"threadId": thread_id, "excludeTurns": True}
+        if streams:
+            asked["initialTurnsPage"] = {"itemsView": "full"}
         peer.ask(f"resume {thread_id}", "thread/resume", asked, take)
         await answered.wait()
         if peer.closed:
             raise PeerClosedError("the connection closed again")
+        for stream in older:
+            stream.resume(await _listed(peer, thread_id, stream.turn_id))
 
     async def _connected(self) -> Peer:
         """Return the connection to speak on, waiting for it if there is none now."""
@@ -336,11 +345,20 @@ class CodexClient:
         return await self._answer(method, cast("Json", params or {}), request_id)
 
     def _told(self, method: str, params: Any) -> None:
-        members = cast("Json", params or {})
-        shape: Json = members.get("thread") or {}
-        thread: Any = members.get("threadId") or shape.get("id")
-        for listener in [*self._listeners.get(thread, ()), *self._everything]:
-            listener(method, members)
+        if params is not None and not isinstance(params, dict):
+            return  # no notification of the protocol's
+        told = cast("Json", params or {})
+        match told:
+            case {"threadId": str(thread)} | {"thread": {"id": str(thread)}}:
+                listeners = self._listeners.get(thread, [])
+            case _:
+                listeners = []
+        for listener in [*listeners, *self._everything]:
+            listener(method, told)
+
+
+def _longer(pause: float) -> float:
+    return min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
 
 
 def _may_repeat(method: str, params: Json) -> bool:
@@ -350,7 +368,20 @@ def _may_repeat(method: str, params: Json) -> bool:
 
 
 def _turns_of(response: Response) -> list[Json]:
-    """Return the turns in an answer to thread/resume; none if it was refused."""
+    """Return the page of turns in an answer to thread/resume; none if it was refused."""
     answer: Json = cast("Json", response.result or {}) if response.error is None else {}
-    thread: Json = answer.get("thread") or {}
-    return thread.get("turns") or []
+    page: Json = answer.get("initialTurnsPage") or {}
+    return page.get("data") or []
+
+
+def _has(turns: list[Json], turn_id: str) -> bool:
+    return any(turn["id"] == turn_id for turn in turns)
+
+
+async def _listed(peer: Peer, thread_id: str, turn_id: str) -> list[Json]:
+    """Return one turn as the server has it, or none."""
+    asked = {"threadId": thread_id, "turnId": turn_id, "itemsView": "full"}
+    try:
+        return cast("Json", await peer.call("thread/turns/list", asked))["data"]
+    except RemoteError:
+        return []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from codex_jupyter.client.aio import CodexClient
+from codex_jupyter.settings.approval import ApprovalPolicy, Granular, base_of, policy_from
 
 __all__ = ["CodePolicy", "ForeignClient"]
 
@@ -25,15 +26,17 @@ _IN_WORDS: Final = {
 class CodePolicy:
     """What the settings of a thread say about code in the user's kernel, which no sandbox holds."""
 
-    approval: str
-    """``never`` asks nobody; anything else asks."""
+    approval: ApprovalPolicy
+    """``never`` asks nobody, nor do flags that refuse it; anything else asks."""
 
     full_access: bool
 
     @property
     def verdict(self) -> str:
         """``allow``, ``ask`` or ``refuse``, as our own server decides."""
-        if self.approval != "never":
+        if isinstance(self.approval, Granular) and not self.approval.sandbox_approval:
+            return "refuse"
+        if base_of(self.approval) != "never":
             return "ask"
         return "allow" if self.full_access else "refuse"
 
@@ -76,8 +79,16 @@ class ForeignClient(CodexClient):
         if sandbox is not None:
             full = sandbox.get("type") == "dangerFullAccess"
         if approval is not None:
-            known = CodePolicy(approval if isinstance(approval, str) else "on-request", full)
+            known = CodePolicy(_read(approval), full)
         self.policies[thread_id] = CodePolicy(known.approval, full)
+
+
+def _read(approval: Any) -> ApprovalPolicy:
+    """Read a policy of any server's; one that we do not know asks."""
+    try:
+        return policy_from(approval)
+    except ValueError:
+        return "on-request"
 
 
 def _without_ids(method: str, params: Json) -> Json:

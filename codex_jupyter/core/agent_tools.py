@@ -4,13 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
-from pydantic_core import to_json
-
 from codex_jupyter.core.agents import Agent, Agents
 from codex_jupyter.core.delegate import StartsThreads
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import AgentError
+from codex_jupyter.protocol.jsonrpc import encode
 from codex_jupyter.settings.agents import AgentSettings
 from codex_jupyter.tools.registry import (
     Json,
@@ -105,7 +104,7 @@ class _AgentTool(ABC):
         try:
             with turn.token.scope():
                 result, agents = await self._run(arguments, turn)
-                status, output = "completed", ToolOutput(to_json(result).decode())
+                status, output = "completed", ToolOutput(encode(result).decode())
         except (AgentError, ToolArgumentsError) as error:
             status, output = "failed", ToolOutput(str(error), success=False)
         finally:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import anyio
-from pydantic_core import to_json
 
 from codex_jupyter.core.delegate import StartsThreads, child_config
 from codex_jupyter.core.joining import Accepted
@@ -20,6 +19,7 @@ from codex_jupyter.errors import AgentError, CodexError, DuplicateIdError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id, parse_thread_id
 from codex_jupyter.protocol.items import TextInput
+from codex_jupyter.protocol.jsonrpc import encode
 from codex_jupyter.protocol.ops import Notice, Submission, UserTurn
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.settings.agents import AgentSettings
@@ -438,6 +438,6 @@ def _notice(agent: Agent, ended: EndedTurn) -> Json:
         status = {"errored": "Interrupted"}
     elif ended.status == "failed":
         status = {"errored": (ended.error or {}).get("message")}
-    told = to_json({"agent_id": agent.thread_id, "nickname": agent.nickname, "status": status})
+    told = encode({"agent_id": agent.thread_id, "nickname": agent.nickname, "status": status})
     text = f"<subagent_notification>\n{told.decode()}\n</subagent_notification>"
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}

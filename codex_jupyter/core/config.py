@@ -9,6 +9,7 @@ from codex_jupyter.core.models import known_window
 from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.settings import Provider, Settings, WorkspaceWrite
+from codex_jupyter.settings.approval import ApprovalPolicy, Granular, policy_shape
 from codex_jupyter.settings.mcp_servers import McpServer
 from codex_jupyter.tools.policy import Policy
 
@@ -18,6 +19,7 @@ __all__ = [
     "meet_of_sandboxes",
     "mode_of_sandbox",
     "sandbox_of_mode",
+    "stored_sandbox",
 ]
 
 Json = dict[str, Any]
@@ -39,7 +41,7 @@ class ThreadOptions:
     model: str | None = None
     model_provider: str | None = None
     cwd: str | None = None
-    approval_policy: str | None = None
+    approval_policy: ApprovalPolicy | None = None
     approvals_reviewer: str | None = None
     sandbox: str | None = None
     config: Mapping[str, Any] | None = None
@@ -54,7 +56,7 @@ class SessionConfig:
     model: str
     provider: Provider
     cwd: Path
-    approval_policy: str
+    approval_policy: ApprovalPolicy
     approvals_reviewer: str
     sandbox: Json
     """A sandbox policy object, as on the wire."""
@@ -85,10 +87,11 @@ class SessionConfig:
             ConfigError: A wish, or a config key that came with it, does not fit.
         """
         wishes: Json = dict(options.config or {})
+        stated = options.approval_policy
         for key, value in (
             ("model", options.model),
             ("model_provider", options.model_provider),
-            ("approval_policy", options.approval_policy),
+            ("approval_policy", stated if isinstance(stated, str) else None),
             ("sandbox_mode", options.sandbox),
         ):
             if value is not None:
@@ -99,7 +102,8 @@ class SessionConfig:
             model=model,
             provider=merged.provider,
             cwd=Path(options.cwd or ".").absolute(),
-            approval_policy=merged.approval_policy,
+            # Flags are not laid over those of the file one by one.
+            approval_policy=stated if isinstance(stated, Granular) else merged.approval_policy,
             approvals_reviewer=options.approvals_reviewer or "user",
             sandbox=sandbox_of_mode(merged.sandbox_mode, merged.sandbox_workspace_write),
             effort=merged.model_reasoning_effort,
@@ -119,7 +123,7 @@ class SessionConfig:
             "model": self.model,
             "modelProvider": self.provider.id,
             "cwd": str(self.cwd),
-            "approvalPolicy": self.approval_policy,
+            "approvalPolicy": policy_shape(self.approval_policy),
             "approvalsReviewer": self.approvals_reviewer,
             "sandboxPolicy": self.sandbox,
             "effort": self.effort,
@@ -198,6 +202,17 @@ def sandbox_of_mode(mode: str, write: WorkspaceWrite) -> Json:
 
 
 def mode_of_sandbox(policy: Any) -> str | None:
-    """Return the mode a stored policy object came from, or ``None`` if it came from none."""
+    """Return the mode a stored policy object came from, or ``None`` if it came from none.
+
+    The original stores the mode itself where ours has the type.
+    """
     kind: Any = cast("Json", policy).get("type") if isinstance(policy, dict) else None
-    return next((mode for mode, name in _SANDBOX_TYPES.items() if name == kind), None)
+    return next((mode for mode, name in _SANDBOX_TYPES.items() if kind in (mode, name)), None)
+
+
+def stored_sandbox(policy: Any) -> Json | None:
+    """Return a stored policy object as a session has it, or ``None`` if it is none of ours."""
+    if not isinstance(policy, dict):
+        return None
+    known = cast("Json", policy)
+    return dict(known) if known.get("type") in _WIDTHS else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from codex_jupyter.core.config import SessionConfig, mode_of_sandbox
 from codex_jupyter.core.instructions import developer_message, environment_context, permissions
+from codex_jupyter.settings.approval import policy_from
 from codex_jupyter.tools.policy import Policy
 
 __all__ = ["Told", "context_items", "told_by_history", "told_of"]
@@ -53,8 +54,12 @@ def told_by_history(
     """
     if turn_context is None or not any(_is_environment(item) for item in history):
         return None
-    cwd, approval = turn_context.get("cwd"), turn_context.get("approval_policy")
-    if not isinstance(cwd, str) or not isinstance(approval, str):
+    cwd = turn_context.get("cwd")
+    try:
+        approval = policy_from(turn_context.get("approval_policy"))
+    except ValueError:
+        return None
+    if not isinstance(cwd, str):
         return None
     mode = mode_of_sandbox(turn_context.get("sandbox_policy"))
     policy = Policy(approval, mode == "danger-full-access")

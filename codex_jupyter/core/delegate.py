@@ -20,6 +20,7 @@ from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.ops import Submission, TurnOp, UserTurn
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.fold import StoredThread
+from codex_jupyter.settings.approval import ApprovalPolicy
 
 __all__ = [
     "DelegateHandle",
@@ -50,7 +51,7 @@ class DelegateWish:
     model: str | None = None
     effort: str | None = None
     cwd: str | None = None
-    approval_policy: str | None = None
+    approval_policy: ApprovalPolicy | None = None
     """Counts as far as it allows no more than the parent's, as does ``sandbox``."""
 
     sandbox: Json | None = None

@@ -1,6 +1,7 @@
 """The prompt memory of a thread: response items in the order in which the model met them."""
 
 import base64
+import json
 import math
 import mimetypes
 import re
@@ -8,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from codex_jupyter.protocol.items import (
     ImageInput,
@@ -115,7 +116,7 @@ def _has_images(item: Json) -> bool:
 
 def estimated_tokens(item: Json) -> int:
     """Estimate what an item costs: 4 bytes a token, a fixed sum for each image."""
-    size = len(to_json(item, serialize_unknown=True))
+    size = _encoded_size(item)
     content: Any = item.get("content") or item.get("output")
     for part in cast("list[Any]", content) if isinstance(content, list) else ():
         match part:
@@ -124,6 +125,15 @@ def estimated_tokens(item: Json) -> int:
             case _:
                 pass
     return math.ceil(size / _BYTES_PER_TOKEN)
+
+
+def _encoded_size(item: Json) -> int:
+    try:
+        return len(to_json(item, serialize_unknown=True))
+    except PydanticSerializationError:
+        # Half a surrogate pair, as in the name of a folder that is no UTF-8.
+        text = json.dumps(item, ensure_ascii=False, default=str)
+        return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _paired(items: Sequence[Json]) -> set[int]:

@@ -86,9 +86,10 @@ class HistoryEdits:
                 "num_turns": len(said),
                 "before_turn_id": turns[0]["id"],
             }
-            await self._state.record([Record("event_msg", payload)])
-            stored = await self._reread()
-            self._state.restore(stored)
+            # Once begun it ends: stored but still shown, the turns would be half there.
+            with anyio.CancelScope(shield=True):
+                await self._state.record([Record("event_msg", payload)])
+                self._state.restore(await self._reread())
         self._state.emit(ThreadReverted())
 
     async def undo(self) -> tuple[TurnId, list[str]]:

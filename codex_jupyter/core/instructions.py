@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 from typing import Any, Final
 
+from codex_jupyter.settings.approval import GRANULAR, Granular, base_of
 from codex_jupyter.tools.policy import Policy
 
 __all__ = [
@@ -71,7 +72,7 @@ def environment_context(cwd: Path) -> Json:
 
 def permissions(policy: Policy) -> Json:
     """Return the message that tells the model who has to agree to what."""
-    if policy.approval == "never":
+    if base_of(policy.approval) == "never":
         rule = (
             "Nobody will be asked for approval; with full access everything runs."
             if policy.full_access
@@ -79,11 +80,27 @@ def permissions(policy: Policy) -> Json:
         )
     else:
         rule = "The user is asked before anything runs that is not provably read-only."
+    named = policy.approval
+    if isinstance(named, Granular):
+        named, rule = GRANULAR, rule if named.base == "never" else _rule_of(named)
     return _message(
         "developer",
-        f"<permissions instructions>\nApproval policy: {policy.approval}. {rule} Commands are not "
+        f"<permissions instructions>\nApproval policy: {named}. {rule} Commands are not "
         "sandboxed.\n</permissions instructions>",
     )
+
+
+def _rule_of(policy: Granular) -> str:
+    commands = (
+        "The user is asked before a command, a patch or a tool of theirs runs that is not provably "
+        "read-only."
+        if policy.sandbox_approval
+        else "Of commands, patches and the user's own tools only what is provably read-only runs; "
+        "nobody is asked about the others (`sandbox_approval` is false)."
+    )
+    if policy.mcp_elicitations:
+        return commands
+    return f"{commands} Questions of MCP servers are declined (`mcp_elicitations` is false)."
 
 
 def _message(role: str, text: str) -> Json:

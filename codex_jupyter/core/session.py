@@ -209,6 +209,9 @@ class Session:
             # Before it takes the place of another turn.
             self.require_unused(submission.id)
         while (active := self._active) is not None:
+            if not active.accepted.is_set():
+                await active.accepted.wait()
+                continue
             if (steered := join_turn(active, submission)) is not None:
                 return steered
             await active.ended.wait()
@@ -226,13 +229,22 @@ class Session:
         except BaseException:
             self._used_turn_ids.discard(turn.turn_id)
             self.leave(turn)
+            self._keep_injected(turn)
             turn.ended.set()
             raise
+        finally:
+            turn.accepted.set()
         # Not the settings from before the wait: others may have changed meanwhile.
         before, self.config = self.config, self.config.with_overrides(overrides)
         if self.config.wire() != before.wire():
             self.tell_settings()
         return Accepted(turn.turn_id, False, lambda: self._work_in.send_nowait(turn))
+
+    def _keep_injected(self, turn: Turn) -> None:
+        """Remember what others let a turn know that could not begin; it is stored by and by."""
+        _, injected = turn.close()
+        self.state.stage(turn.turn_id, [Record("response_item", item) for item in injected])
+        self.state.history.append(injected)
 
     def require_unused(self, turn_id: TurnId) -> None:
         """Refuse an id that a turn of this thread has.
@@ -473,10 +485,13 @@ class Session:
         if self.state.recorder is not None:
             return
         self.state.recorder = await self._store.create(self.thread_id, self._meta(config))
+        known: list[Record] = []
         if self.name is not None:
-            await self.state.record([self._name_record(self.name)])
+            known.append(self._name_record(self.name))
         if self.git_info is not None:
-            await self.state.record([git_record(self.thread_id, self.git_info)])
+            known.append(git_record(self.thread_id, self.git_info))
+        # Staged, so that they are not lost if what is written first is refused.
+        self.state.stage(TurnId(""), known)
 
 
 async def _nobody_performs(_session: Session, _turn: Turn) -> None:

@@ -1,10 +1,16 @@
 """Builds sessions: new ones, and those that a stored thread comes back as."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from codex_jupyter.core.agent_tools import equip_with_agents
-from codex_jupyter.core.config import SessionConfig, ThreadOptions, mode_of_sandbox
+from codex_jupyter.core.config import (
+    SessionConfig,
+    ThreadOptions,
+    mode_of_sandbox,
+    stored_sandbox,
+)
 from codex_jupyter.core.delegate import StartsThreads
 from codex_jupyter.core.delegation import run_delegation
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
@@ -13,6 +19,7 @@ from codex_jupyter.core.providers import ModelClients
 from codex_jupyter.core.review import run_review
 from codex_jupyter.core.session import Session
 from codex_jupyter.core.turn import Turn
+from codex_jupyter.errors import ConfigError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.events import Event
@@ -21,10 +28,19 @@ from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
+from codex_jupyter.settings.approval import ApprovalPolicy, policy_from
 
 __all__ = ["SessionBuilder"]
 
 Json = dict[str, Any]
+
+_KEYS: Final = {
+    "model": "model",
+    "model_provider": "model_provider",
+    "approval_policy": "approval_policy",
+    "sandbox_policy": "sandbox_mode",
+}
+"""Under which key of a config a member of a stored turn's settings is asked for."""
 
 
 class SessionBuilder:
@@ -98,16 +114,21 @@ class SessionBuilder:
         lineage: Lineage | None = None,
     ) -> Session:
         """Rebuild a session; what the caller left open is as the last turn had it."""
-        last: Json = stored.last_turn_context or {}
+        asked = options.config or {}
+        # What the caller's config says is not left open.
+        last: Json = {
+            name: value
+            for name, value in (stored.last_turn_context or {}).items()
+            if _KEYS.get(name) not in asked
+        }
         meta: Json = stored.meta
         base: Json = meta.get("base_instructions") or {}
+        stored_provider = None if "model_provider" in asked else meta.get("model_provider")
         wishes = ThreadOptions(
             model=options.model or last.get("model"),
-            model_provider=options.model_provider
-            or last.get("model_provider")
-            or meta.get("model_provider"),
+            model_provider=options.model_provider or last.get("model_provider") or stored_provider,
             cwd=options.cwd or last.get("cwd") or meta.get("cwd"),
-            approval_policy=options.approval_policy or last.get("approval_policy"),
+            approval_policy=options.approval_policy or _stored_policy(last),
             approvals_reviewer=options.approvals_reviewer,
             sandbox=options.sandbox or mode_of_sandbox(last.get("sandbox_policy")),
             config=options.config,
@@ -115,6 +136,9 @@ class SessionBuilder:
             developer_instructions=options.developer_instructions,
         )
         config = SessionConfig.of(self._settings, wishes, BASE_INSTRUCTIONS)
+        sandbox = stored_sandbox(last.get("sandbox_policy"))
+        if sandbox is not None and options.sandbox is None and not _details_sandbox(asked):
+            config = replace(config, sandbox=sandbox)
         tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
         return self.new(
             stored.thread_id,
@@ -137,3 +161,16 @@ class SessionBuilder:
                 await run_delegation(self._threads, session, turn, limit, roles)
             case _:
                 raise RuntimeError("only turns of delegates are performed")
+
+
+def _stored_policy(turn_context: Json) -> ApprovalPolicy | None:
+    stored: Any = turn_context.get("approval_policy")
+    try:
+        return stored if stored is None or isinstance(stored, str) else policy_from(stored)
+    except ValueError as error:
+        raise ConfigError("the thread's last turn", str(error), key="approval_policy") from None
+
+
+def _details_sandbox(asked: Mapping[str, Any]) -> bool:
+    """Whether a config says what the workspace's sandbox is like, so that the mode counts."""
+    return any(key.startswith("sandbox_workspace_write") for key in asked)

@@ -1,7 +1,6 @@
 """The threads of this process: start, resume, fork, read, list, unload, and close them all."""
 
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ import anyio.abc
 
 from codex_jupyter.core.builtin_tools import BUILTIN_TOOLS
 from codex_jupyter.core.config import SessionConfig, ThreadOptions
+from codex_jupyter.core.containment import contained
 from codex_jupyter.core.created import CreatedThreads
+from codex_jupyter.core.idle_threads import unload_idle
 from codex_jupyter.core.instructions import BASE_INSTRUCTIONS
 from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.providers import ModelClients
@@ -42,9 +43,6 @@ __all__ = ["ThreadManager"]
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
-
-_UNLOAD_PAUSES: Final = (0.05, 60.0)
-"""Seconds between looks for idle threads: a thirtieth of their limit, within these."""
 
 _CLOSE_LIMIT: Final = 60.0
 """Seconds that the end of all sessions may take; what still runs then is cancelled."""
@@ -95,6 +93,11 @@ class ThreadManager:
     def loaded(self) -> Sequence[ThreadId]:
         """Ids of the loaded threads, oldest first."""
         return tuple(self._sessions)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The loaded threads, oldest first."""
+        return tuple(self._sessions.values())
 
     def use(self, settings: Settings) -> None:
         """Take other defaults, from the next thread that is started or opened on."""
@@ -243,7 +246,7 @@ class ThreadManager:
         """Run something as long as the threads run; it must end when its threads are closed."""
         if self._tasks is None:
             raise RuntimeError("the thread manager is not running")
-        self._tasks.start_soon(work)
+        self._tasks.start_soon(contained, "work beside the threads", work)
 
     async def resume(
         self,
@@ -362,29 +365,8 @@ class ThreadManager:
         return True
 
     async def _unload_idle(self) -> None:
-        """Unload threads that nobody hears and nothing has happened in for long enough."""
-        limit = self.settings.thread_idle_limit
         with self._leaving.scope():
-            while True:
-                now = time.monotonic()
-                waits = [s.state.last_event + limit - now for s in self._sessions.values()]
-                # Those that are heard or at work stay due: they are not looked at all the time.
-                pause = min(max(limit / 30, _UNLOAD_PAUSES[0]), _UNLOAD_PAUSES[1])
-                await anyio.sleep(max(pause, min(waits, default=limit)))
-                for session in list(self._sessions.values()):
-                    if self._may_unload(session, limit):
-                        async with self.alone_with(session.thread_id, "being closed"):
-                            # Looked at again: somebody may have come while this waited.
-                            if self._may_unload(session, limit):
-                                await self.unload(session.thread_id)
-
-    def _may_unload(self, session: Session, limit: float) -> bool:
-        return (
-            session.is_idle
-            and not session.state.broker.open_requests
-            and not self._is_heard(session.thread_id)
-            and time.monotonic() - session.state.last_event >= limit
-        )
+            await unload_idle(self, self._is_heard)
 
     def _is_ephemeral(self, thread_id: ThreadId) -> bool:
         session = self._sessions.get(thread_id)
@@ -462,12 +444,21 @@ class ThreadManager:
 
     async def _close(self, session: Session) -> None:
         try:
-            await session.aclose()
-            await self._store.release(session.thread_id)
-        except RolloutError:
-            _log.exception("thread %s could not be closed in order", session.thread_id)
+            for step in (session.aclose, lambda: self._store.release(session.thread_id)):
+                try:
+                    await step()
+                except RolloutError:
+                    _log.exception("thread %s could not be closed in order", session.thread_id)
         finally:
             session.closed.set()
+
+    async def _run(self, session: Session) -> None:
+        thread_id = session.thread_id
+        if not await contained(f"thread {thread_id}", session.run):
+            # What it was told is stored: it can be opened again.
+            await contained(
+                f"the end of thread {thread_id}", lambda: self.close(thread_id, session)
+            )
 
     def _require_parent(self, lineage: Lineage | None) -> None:
         if lineage is not None and self.find(lineage.parent.thread_id) is not lineage.parent:
@@ -479,7 +470,7 @@ class ThreadManager:
         if session.lineage is not None:
             session.lineage.parent.kin.children[session.thread_id] = session
         self._sessions[session.thread_id] = session
-        self._tasks.start_soon(session.run)
+        self._tasks.start_soon(self._run, session)
         if session.lineage is not None and session.lineage.shown_in is None:
             self._take_in(session.thread_id, session.lineage)
             self.announce(session)

@@ -144,17 +144,24 @@ class Transcript:
     def _complete(self, item: Json, turn_id: TurnId | None) -> None:
         self._open.pop(item["id"], None)
         place = self._place.pop(item["id"], None)
-        items = self._turns[-1]["items"]
-        if place is None and turn_id is not None:
-            # It outlived its turn, or never was announced.
-            turn = next((turn for turn in self._turns if turn["id"] == turn_id), self._turns[-1])
-            turn = unpacked(turn)
-            items = turn["items"]
-            place = next((n for n, known in enumerate(items) if known["id"] == item["id"]), None)
+        if place is not None:
+            self._turns[-1]["items"][place] = item
+            return
+        # It outlived its turn, which may have been taken back since, or never was announced.
+        number = self._number_of(turn_id)
+        if number is None:
+            return
+        turn = self._turns[number] = unpacked(self._turns[number])
+        items: list[Json] = turn["items"]
+        place = next((n for n, known in enumerate(items) if known["id"] == item["id"]), None)
         if place is None:
             items.append(item)
         else:
             items[place] = item
+
+    def _number_of(self, turn_id: TurnId | None) -> int | None:
+        numbers = reversed(range(len(self._turns)))
+        return next((n for n in numbers if self._turns[n]["id"] == turn_id), None)
 
 
 def _with_extra(extras: Json, msg: EventMsg) -> Json:

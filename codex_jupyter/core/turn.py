@@ -93,6 +93,9 @@ class Turn:
         """The item that is stored and told with its start."""
 
         self.config = config
+        self.accepted = anyio.Event()
+        """Set when its start is stored, or refused: input before that might be nowhere."""
+
         self.ended = anyio.Event()
         self.hard = anyio.CancelScope()
         self.last_text: str | None = None
@@ -264,13 +267,21 @@ class Turn:
                 await self.state.record()
                 await calls.run(sampled.calls)
                 continue
-            if self._running_beside:
-                await self.state.record()
-            with self.token.scope():
-                while self._running_beside and not self._steered and not self._heard:
-                    await self._news.wait()
+            await self.rest()
             if self.close_if_done():
                 return
+
+    async def rest(self) -> None:
+        """Wait for what runs beside the turn; input to it, or a stop, ends the wait.
+
+        Raises:
+            RolloutError: What is shown meanwhile could not be stored.
+        """
+        if self._running_beside:
+            await self.state.record()
+        with self.token.scope():
+            while self._running_beside and not self._steered and not self._heard:
+                await self._news.wait()
 
     def close_if_done(self) -> bool:
         """Decide that the turn is over if nothing waits to be read; ``False`` if something does.
@@ -365,13 +376,16 @@ class Turn:
         injected, self._injected = tuple(self._injected), []
         self._heard = False
         await self.remember(injected)
-        spoken, self._steered = self._steered, []
-        for entry in spoken:
-            await self.take_in(entry)
+        while self._steered:
+            # Taken only when nothing but a write is left to wait for: a hard stop may come before.
+            remembered = await self._steered[0].remembered()
+            await self._show(self._steered.pop(0), remembered)
 
     async def take_in(self, spoken: Spoken) -> None:
         """Show and remember input that came while the turn ran."""
-        remembered = await spoken.remembered()
+        await self._show(spoken, await spoken.remembered())
+
+    async def _show(self, spoken: Spoken, remembered: tuple[Json, ...]) -> None:
         item = spoken.item()
         self.start_item(item)
         await self.complete_item(item, history=remembered)

@@ -15,6 +15,7 @@ from codex_jupyter.ids import ThreadId
 from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.git_info import GIT_MEMBERS
 from codex_jupyter.rollout.records import Record, timestamp_text
+from codex_jupyter.settings.approval import policy_shape
 
 __all__ = [
     "aborted_message",
@@ -117,7 +118,7 @@ def start_records(turn: Turn, items: Sequence[Json]) -> list[Record]:
             {
                 "turn_id": turn.turn_id,
                 "cwd": str(config.cwd),
-                "approval_policy": config.approval_policy,
+                "approval_policy": policy_shape(config.approval_policy),
                 "sandbox_policy": config.sandbox,
                 "model": config.model,
                 "model_provider": config.provider.id,

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import anyio
 import anyio.abc
@@ -90,20 +90,31 @@ class TurnRun:
     async def run(self) -> None:
         """Run the turn; whatever happens it ends once, and the next one can start."""
         turn = self._turn
-        self._announce_start()
+        failure: CodexError | None = None
+        try:
+            self._announce_start()
+            try:
+                failure = await self._watched()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._end(failure)
+        finally:
+            self._host.leave(turn)
+            turn.ended.set()
+
+    async def _watched(self) -> CodexError | None:
+        """Do the work, and what is asked for beside it, until the work is done or must stop."""
         failure: CodexError | None = None
         try:
             async with anyio.create_task_group() as watch:
                 watch.start_soon(self._enforce_interrupt)
                 watch.start_soon(self._run_beside, watch)
-                with turn.hard:
+                with self._turn.hard:
                     failure = await self._work()
                 watch.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._end(failure)
-            self._host.leave(turn)
-            turn.ended.set()
+        except Exception as error:  # noqa: BLE001 - as `_work`: what runs beside it may fail, too
+            return self._unforeseen(error)
+        return failure
 
     def _announce_start(self) -> None:
         turn = self._turn
@@ -124,6 +135,7 @@ class TurnRun:
                 return None
             if isinstance(turn.op, Review | Delegation):
                 await self._host.perform(turn)
+                await turn.rest()
                 if turn.close_if_done() or isinstance(turn.op, Delegation):
                     return None
                 await self._state.record()
@@ -143,9 +155,15 @@ class TurnRun:
         except CodexError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one failing turn must not end the session
-            _log.exception("turn %s failed", turn.turn_id)
-            return CodexError(f"internal error: {type(error).__name__}: {error}")
+            return self._unforeseen(error)
         return None
+
+    def _unforeseen(self, error: Exception) -> CodexError:
+        _log.error("turn %s failed", self._turn.turn_id, exc_info=error)
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
+        return CodexError(f"internal error: {type(cause).__name__}: {cause}")
 
     async def _run_beside(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:

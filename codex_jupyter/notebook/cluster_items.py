@@ -76,7 +76,7 @@ def problem_text(error: BaseException, *, running: bool) -> str:
                 f"did it, at last {error.args[1].address}. Their logs say why; often it is memory. "
                 "More tries: `distributed.scheduler.allowed-failures`"
             )
-        case "CancelledError" | "FutureCancelledError" if not running:
+        case "CancelledError" | "FutureCancelledError" | "ClosedClientError" if not running:
             return (
                 "the connection with the Dask scheduler was lost. What the delegate did so far is "
                 "in its thread, where the workers keep theirs; run the map again with the same ids"

@@ -100,7 +100,8 @@ class ClusterMap:
         def take(event: tuple[float, Json]) -> None:
             call_soon(lambda: hear(event[1]))
 
-        self._client.subscribe_topic(self.topic, take)
+        with suppress(Exception):  # the client is closed, as the end of every task will say
+            self._client.subscribe_topic(self.topic, take)
 
     def unlisten(self) -> None:
         """Hear no more of the workers."""

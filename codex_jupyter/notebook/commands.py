@@ -11,6 +11,7 @@ from codex_jupyter.notebook.local_choice import choose, found_servers
 from codex_jupyter.notebook.reviews import review, review_target
 from codex_jupyter.notebook.runtime import ANSWERED_BY_THE_PAGE, KernelRuntime
 from codex_jupyter.notebook.threads import Thread, thread_at
+from codex_jupyter.settings.approval import policy_shape, policy_words
 
 __all__ = ["run_command"]
 
@@ -66,10 +67,14 @@ def _status(magic: Magic, rest: str) -> None:
 
 def _kernel_rows(runtime: KernelRuntime) -> list[tuple[str, str]]:
     settings = runtime.settings
+    asks = policy_words(policy_shape(settings.approval_policy))
     return [
         ("model", settings.why_provider),
         ("core", runtime.place.words),
-        ("approval", f"{settings.approval_policy}; commands are not sandboxed"),
+        (
+            "approval",
+            f"{asks}; commands are not sandboxed",
+        ),
         ("headless", str(runtime.headless or settings.headless or "fail (nothing stated)")),
         ("home", str(settings.home)),
     ]
@@ -83,7 +88,8 @@ def _server_rows(runtime: KernelRuntime, current: Thread | None) -> list[tuple[s
         if opened
         else "as the server's settings say"
     )
-    asks = opened.get("approvalPolicy", "as the server's settings say")
+    stated: Any = opened.get("approvalPolicy")
+    asks = policy_words(stated) if stated else "as the server's settings say"
     return [
         ("model", model),
         ("core", runtime.place.words),

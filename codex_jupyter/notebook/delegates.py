@@ -283,9 +283,9 @@ class DelegateMap:
         if self._delegation is not None:
             self._delegation.serve()
         try:
-            await asyncio.gather(
-                *(asyncio.wrap_future(d.ended) for d in self.delegates), return_exceptions=True
-            )
+            # Shielded: cancelling the wait must not cancel what keeps the results.
+            ended = (asyncio.shield(asyncio.wrap_future(d.ended)) for d in self.delegates)
+            await asyncio.gather(*ended, return_exceptions=True)
         except asyncio.CancelledError:
             self.stop()
             raise

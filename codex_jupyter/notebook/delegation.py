@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Generator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -204,6 +204,8 @@ class Delegation:
         task = {"threadId": new_thread_id(), "turnId": new_turn_id(), **task}
         delegate = self._delegates[task["threadId"]] = Delegate(self, task)
         self._core.call_soon(lambda: self._put(task))
+        if self._handle.done:
+            self._settle_all()  # it may have ended without this one
         return delegate
 
     def close(self) -> None:
@@ -347,20 +349,25 @@ class Delegation:
         delegate = self._delegates.get(thread_id)
         if delegate is None or delegate.ended.done():
             return
-        if isinstance(outcome, CodexError):
-            delegate.ended.set_exception(tell_in_one_line(outcome))
-        else:
-            delegate.ended.set_result(outcome)
+        with suppress(InvalidStateError):  # another thread was quicker
+            if isinstance(outcome, CodexError):
+                delegate.ended.set_exception(tell_in_one_line(outcome))
+            else:
+                delegate.ended.set_result(outcome)
 
     def _ended(self) -> None:
-        """Settle what the turn left open: it was stopped, failed, or its core is gone."""
+        """Settle what the turn left open, and leave its thread."""
+        self._settle_all()
+        self._core.post(self._leave)
+
+    def _settle_all(self) -> None:
+        """Settle what has no end: the turn was stopped, failed, or its core is gone."""
         problem = self._handle.problem
         for thread_id in list(self._delegates):
             if isinstance(problem, CodexError):
                 self._settle(thread_id, problem)
             else:
                 self._settle(thread_id, self.result_of(thread_id, "interrupted", {}))
-        self._core.post(self._leave)
 
     async def _leave(self, client: "CodexClient") -> None:
         """Hear no more of the thread, so that the server may unload it."""

@@ -4,7 +4,7 @@ import ast
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
@@ -94,8 +94,13 @@ class _Tee:
         self._kept = kept
 
     def write(self, text: str) -> int:
+        written = self._shown.write(text)  # first: it refuses what is no text
         self._kept.add(text)
-        return self._shown.write(text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shown, name)

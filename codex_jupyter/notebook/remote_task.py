@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from codex_jupyter.errors import UsageError
 from codex_jupyter.settings import Settings
 from codex_jupyter.settings.agents import AgentRole
+from codex_jupyter.settings.approval import policy_from, policy_shape
 from codex_jupyter.tools.policy import Policy
 
 __all__ = [
@@ -119,7 +120,8 @@ def thread_params(remote: RemoteTask, settings: Settings) -> Json:
     task, role = remote.task, _role(remote.task.get("role"), settings)
     wished = "read-only" if "sandboxPolicy" in task else role.sandbox_mode
     mode = min(wished or settings.sandbox_mode, settings.sandbox_mode, key=_MODES.index)
-    approval = task.get("approvalPolicy") or role.approval_policy or settings.approval_policy
+    asked = task.get("approvalPolicy")
+    approval = policy_from(asked) if asked else role.approval_policy or settings.approval_policy
     own = Policy(settings.approval_policy, settings.sandbox_mode == _MODES[-1])
     policy = own.meet(Policy(approval, mode == _MODES[-1]))
     effort = task.get("effort") or role.effort
@@ -132,7 +134,7 @@ def thread_params(remote: RemoteTask, settings: Settings) -> Json:
     }
     return {
         "threadId": remote.thread_id,
-        "approvalPolicy": policy.approval,
+        "approvalPolicy": policy_shape(policy.approval),
         "sandbox": mode if policy.full_access else min(mode, _MODES[1], key=_MODES.index),
         **{name: value for name, value in named.items() if value is not None},
     }

@@ -192,7 +192,6 @@ class RemoteTurn:
         thread_id = self._remote.thread_id
         self._state = TurnState(thread_id, attempt.turn_id)
         self._below = DelegateTurns(self._state)
-        self._begun = anyio.Event()
         if attempt.does == "show":
             await self._show(client, attempt.turn_id)
             return True
@@ -215,6 +214,9 @@ class RemoteTurn:
             if not begins or duplicate_status(refusal) is None:
                 raise
             return False
+        finally:
+            if self._begun.is_set():  # else a stop waits for this one
+                self._begun = anyio.Event()
         return True
 
     async def _show(self, client: "CodexClient", turn_id: str) -> None:

@@ -36,6 +36,9 @@ _BRACKETS: Final[dict[type, str]] = {
 }
 _SIZED: Final = (*_TEXTS, *_BRACKETS, range)
 _LIBRARIES: Final = frozenset({"numpy", "pandas", "polars", "torch", "pyarrow"})
+_PANDAS_SCALARS: Final = frozenset(
+    {"Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType"}
+)
 _PLAIN_MODULES: Final = frozenset({"datetime", "decimal", "fractions", "uuid"})
 _NOT_THEIRS: Final = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
 
@@ -137,15 +140,14 @@ def _some(container: Collection[Any], count: int) -> list[Any]:
 
 def _library_text(value: Any) -> str | None:
     """Return the beginning of a table or an array; ``None`` if it holds objects of the user's."""
-    root = _module_of(type(value)).partition(".")[0]
-    if root == "pandas" and hasattr(value, "head"):
-        part = value.head(_MAX_ROWS)
-        axes = [axis.to_numpy(dtype=object) for axis in part.axes]
-        if not all(map(_holds_only_plain, [*axes, part.to_numpy(dtype=object)])):
-            return None
-        return str(part) + ("\n…" if len(value) > len(part) else "")
-    if root != "numpy" or not hasattr(value, "flat"):
+    kind = type(value)
+    root = _module_of(kind).partition(".")[0]
+    if root == "pandas":
+        return str(value) if _is_scalar(kind) else _table_text(value)
+    if root != "numpy":
         return str(value)
+    if not hasattr(value, "flat"):
+        return None
     is_short = value.size <= _MAX_CELLS
     part = value.flat[: _MAX_CELLS if is_short else _MAX_ROWS]
     if part.dtype.hasobject and not _holds_only_plain(part):
@@ -153,13 +155,45 @@ def _library_text(value: Any) -> str | None:
     return str(value) if is_short else f"{part} …"
 
 
+def _table_text(value: Any) -> str | None:
+    """Return the beginning of what pandas keeps in rows; its names and categories are shown too."""
+    has_head = hasattr(value, "head")
+    if not has_head and not hasattr(value, "to_numpy"):
+        return None
+    part = value.head(_MAX_ROWS) if has_head else value[:_MAX_ROWS]
+    axes = list(getattr(part, "axes", [] if has_head else [part]))
+    names = [name for axis in axes for name in getattr(axis, "names", ())]
+    names.append(getattr(part, "name", None) if getattr(part, "ndim", 1) == 1 else None)
+    categories = getattr(_dtype(part), "categories", None)
+    held = [*axes, part, *([] if categories is None else [categories])]
+    if not all(map(_is_plain, map(type, names))):
+        return None
+    if not all(_holds_only_plain(each.to_numpy(dtype=object)) for each in held):
+        return None
+    return str(part) + ("\n…" if len(value) > len(part) else "")
+
+
 def _holds_only_plain(array: Any) -> bool:
     kinds = {id(kind): kind for kind in map(type, array.flat)}.values()
-    return all(
+    return all(map(_is_plain, kinds))
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether an object of a class is written out by code that is not the user's, whole."""
+    return (
         _is_one_of(kind, (*_NUMBERS, *_TEXTS))
-        or _is_library(kind)
+        or (_is_library(kind) and _is_scalar(kind))
         or (_module_of(kind) in _PLAIN_MODULES and _is_itself(kind))
-        for kind in kinds
+    )
+
+
+def _is_scalar(kind: type) -> bool:
+    """Whether objects of a library's class hold no other objects; a record may."""
+    numpy: Any = sys.modules.get("numpy")
+    if _module_of(kind).partition(".")[0] == "pandas":
+        return _qualname_of(kind) in _PANDAS_SCALARS
+    return (
+        numpy is not None and issubclass(kind, numpy.generic) and not issubclass(kind, numpy.void)
     )
 
 

@@ -23,6 +23,7 @@ from codex_jupyter.protocol.out_of_scope import out_of_scope_section
 from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
 from codex_jupyter.protocol.shape_notes import docstring, field_notes, models_in, reachable
+from codex_jupyter.settings.approval import GRANULAR
 
 __all__ = ["protocol_page"]
 
@@ -105,7 +106,8 @@ def _experimental() -> Iterator[str]:
     yield (
         "Without that capability these methods, and these members where they say something, are "
         "refused with code `-32600` and the text `<method> requires experimentalApi capability`, "
-        "or `<method>.<member> requires …`, as the original does."
+        "or `<method>.<member> requires …`, as the original does. An `approvalPolicy` with flags "
+        f"is refused as `askForApproval.{GRANULAR} requires …`."
     )
     whole = ", ".join(f"`{method}`" for method in sorted(EXPERIMENTAL_METHODS))
     rows = [

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from codex_jupyter.settings.approval import GRANULAR
+
 __all__ = ["EXPERIMENTAL_MEMBERS", "EXPERIMENTAL_METHODS", "gated"]
 
 EXPERIMENTAL_METHODS: Final = frozenset(
@@ -82,6 +84,8 @@ A client that needs such a member learns that from the refusal, as it would from
 def gated(method: str, params: Any) -> str | None:
     """Name what of a request needs the capability, e.g. ``thread/start.dynamicTools``.
 
+    Of an approval policy it is the value that needs it, in whatever request.
+
     A member counts if it carries information: ``null`` and ``false`` do not.
     """
     if method in EXPERIMENTAL_METHODS:
@@ -91,6 +95,9 @@ def gated(method: str, params: Any) -> str | None:
     given = cast("dict[str, Any]", params)
     if method == "account/login/start" and given.get("type") == "chatgptAuthTokens":
         return "account/login/start.chatgptAuthTokens"
+    policy: Any = given.get("approvalPolicy")
+    if isinstance(policy, dict) and GRANULAR in policy:
+        return f"askForApproval.{GRANULAR}"
     for name in sorted(EXPERIMENTAL_MEMBERS.get(method, ())):
         if given.get(name) not in (None, False):
             return f"{method}.{name}"

@@ -8,7 +8,7 @@ from codex_jupyter.protocol._wire import WireModel
 from codex_jupyter.protocol.items import ThreadItem, TokenUsageBreakdown, TurnError
 from codex_jupyter.protocol.requests import OpenRequest
 from codex_jupyter.protocol.search_requests import FileMatch
-from codex_jupyter.protocol.shapes import SandboxPolicy, Thread, Turn
+from codex_jupyter.protocol.shapes import ApprovalPolicy, SandboxPolicy, Thread, Turn
 
 __all__ = ["NOTIFICATIONS"]
 
@@ -160,7 +160,7 @@ class ThreadSettings(WireModel):
     model: str
     model_provider: str
     cwd: str
-    approval_policy: str
+    approval_policy: ApprovalPolicy
     approvals_reviewer: str
     sandbox_policy: SandboxPolicy
     effort: str | None = None

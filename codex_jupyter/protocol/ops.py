@@ -6,6 +6,7 @@ from typing import Any
 
 from codex_jupyter.ids import ItemId, ThreadId, TurnId
 from codex_jupyter.protocol.items import UserInput
+from codex_jupyter.settings.approval import ApprovalPolicy
 
 __all__ = [
     "Compact",
@@ -27,7 +28,7 @@ class TurnOverrides:
     """Settings that come with a turn and stay for later ones; ``None`` leaves one as it is."""
 
     cwd: str | None = None
-    approval_policy: str | None = None
+    approval_policy: ApprovalPolicy | None = None
     approvals_reviewer: str | None = None
     sandbox: Mapping[str, Any] | None = None
     model: str | None = None
@@ -108,7 +109,7 @@ class DelegateTask:
     model: str | None = None
     effort: str | None = None
     cwd: str | None = None
-    approval_policy: str | None = None
+    approval_policy: ApprovalPolicy | None = None
     """Counts as far as it allows no more than the thread's, as does ``sandbox``."""
 
     sandbox: Mapping[str, Any] | None = None

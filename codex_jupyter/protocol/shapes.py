@@ -2,9 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from codex_jupyter.protocol._wire import WireModel
+from codex_jupyter.settings.approval import policy_from
 
 __all__ = [
     "UUID_FORMAT",
@@ -12,6 +14,8 @@ __all__ = [
     "ApprovalsReviewer",
     "DynamicToolSpec",
     "Effort",
+    "GranularFlags",
+    "GranularPolicy",
     "Newest",
     "SandboxMode",
     "SandboxPolicy",
@@ -24,7 +28,6 @@ __all__ = [
     "TurnsPage",
 ]
 
-ApprovalPolicy = Literal["untrusted", "on-request", "never"]
 SandboxMode = Literal["read-only", "workspace-write", "danger-full-access"]
 Effort = Annotated[str, Field(min_length=1, max_length=100)]
 """How long a model thinks, in the provider's word: usually ``none``, ``minimal``, ``low``,
@@ -48,6 +51,57 @@ SourceKind = Literal[
 Summary = Literal["auto", "concise", "detailed", "none"]
 
 UUID_FORMAT: dict[str, Any] = {"format": "uuid"}
+
+
+class GranularFlags(WireModel):
+    """Which kinds of questions are put to somebody; the others are refused at once."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    sandbox_approval: bool
+    """For commands, patches, and the tools that a client brings."""
+
+    rules: bool
+    """Carried: nothing here asks because of a rule."""
+
+    mcp_elicitations: bool
+    """For the forms and addresses that MCP servers show. Calls of their tools have no flag."""
+
+    request_permissions: bool = False
+    """Carried: nothing here asks for permissions."""
+
+    skill_approval: bool = False
+    """Carried: nothing here asks before a skill is used."""
+
+    base: Literal["untrusted", "on-request", "never"] | None = None
+    """Ours: present if another policy than `on-request` says what is asked that no flag refuses: so
+    it is in a thread below one whose policy is another one than its own."""
+
+
+class GranularPolicy(WireModel):
+    """Ask as under `on-request`, but only what the flags say.
+
+    As the value of a request's member it needs `experimentalApi`.
+    """
+
+    model_config = ConfigDict(alias_generator=None)
+
+    granular: GranularFlags
+
+
+def _is_policy(value: Any) -> Any:
+    if not isinstance(value, GranularPolicy):
+        try:
+            policy_from(value)
+        except ValueError as error:
+            raise PydanticCustomError("approval_policy", "{why}", {"why": str(error)}) from None
+    return value
+
+
+ApprovalPolicy = Annotated[
+    Literal["untrusted", "on-request", "never"] | GranularPolicy, BeforeValidator(_is_policy)
+]
+"""Who has to agree. A mistake in it is reported as one, of the type ``approval_policy``."""
 
 
 class SandboxPolicy(WireModel):

@@ -331,7 +331,11 @@ class Fold:
         turn_id = _text(payload, "turn_id")
         if known is None or turn_id is None:
             return
-        turn = self._turns.get(turn_id) or self._begin(turn_id, is_explicit=True)
+        turn = self._turns.get(turn_id)
+        if turn is None and turn_id in self.begun_turns:
+            # A command outlived its turn, which was taken back meanwhile.
+            return
+        turn = turn or self._begin(turn_id, is_explicit=True)
         turn.unpack()
         turn.items[known["id"]] = known
 

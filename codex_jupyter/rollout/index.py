@@ -217,9 +217,9 @@ class SearchIndex:
                     continue
                 if record.payload.get("type") == "thread_rolled_back":
                     _forget(db, path)
-                    thread = read_thread(path, thread_id, archived=archived).thread
-                    _add(db, path, _of_turns(thread.turns, thread.name))
-                    return max(start, path.stat().st_size)
+                    reading = read_thread(path, thread_id, archived=archived)
+                    _add(db, path, _of_turns(reading.thread.turns, reading.thread.name))
+                    return max(start, reading.good_end)
                 rows += _of_record(record)
         _add(db, path, rows)
         return start

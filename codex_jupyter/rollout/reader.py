@@ -97,17 +97,31 @@ def read_thread(path: Path, thread_id: ThreadId, *, archived: bool) -> Reading:
 
 
 def _last_compaction(path: Path) -> int:
-    """Return where the last line begins that replaces all history before it; 0 if there is none."""
+    """Return where the last line begins that replaces all history before it; 0 if there is none.
+
+    One that cannot be read, such as the last of a process that was killed, replaces nothing.
+    """
     place = end = 0
+    is_begin = True
     try:
         with path.open("rb") as file:
-            for line in file:
-                if _COMPACTED in line[:_HEAD_BYTES] and _REPLACES in line:
+            while piece := file.readline(MAX_LINE_BYTES):
+                is_whole = is_begin and piece.endswith(b"\n")
+                if is_whole and _COMPACTED in piece[:_HEAD_BYTES] and _replaces(piece):
                     place = end
-                end += len(line)
+                is_begin = piece.endswith(b"\n")
+                end += len(piece)
     except OSError:
         return 0  # what is wrong is told when the file is read
     return place
+
+
+def _replaces(line: bytes) -> bool:
+    """Whether a line is a compaction that tells all that is remembered after it."""
+    if _REPLACES not in line:
+        return False
+    record = decode_line(line)
+    return record is not None and isinstance(record.payload.get("replacement_history"), list)
 
 
 def _read_thread(path: Path, thread_id: ThreadId, past: int, *, archived: bool) -> Reading:

@@ -166,11 +166,10 @@ class ThreadStore:
         """
         now = datetime.now().astimezone()
         with self._only_once(thread_id):
-            file = await self._run(lambda: self._fork(source_id, thread_id, cut, meta or {}, now))
-            recorder = self._recorder(thread_id, file)
-        return recorder, await self._run(
-            lambda: read_thread(file.path, thread_id, archived=False).thread
-        )
+            file, thread = await self._run(
+                lambda: self._fork(source_id, thread_id, cut, meta or {}, now)
+            )
+            return self._recorder(thread_id, file), thread
 
     async def thread_at(self, path: Path) -> ThreadId:
         """Return whose rollout a file is; a path that is relative starts at the home.
@@ -342,7 +341,7 @@ class ThreadStore:
         cut: Cut,
         meta: Mapping[str, Any],
         moment: datetime,
-    ) -> RolloutFile:
+    ) -> tuple[RolloutFile, StoredThread]:
         source = self._folders.find(source_id, archived=False)
         if source is None:
             raise ThreadNotFoundError(f"no rollout found for thread id {source_id}")
@@ -354,7 +353,8 @@ class ThreadStore:
                 "timestamp": timestamp_text(moment),
                 "forked_from_id": source_id,
             }
-            return self._create(thread_id, moment, fork_pieces(source, cut, changed))
+            file = self._create(thread_id, moment, fork_pieces(source, cut, changed))
+        return file, read_thread(file.path, thread_id, archived=False).thread
 
     def _thread_at(self, path: Path) -> ThreadId:
         thread_id = self._folders.thread_at(path)

@@ -36,6 +36,7 @@ from codex_jupyter.protocol.delegate_requests import (
 from codex_jupyter.protocol.ops import DelegateTask, Delegation, Review, Submission
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rpc import Reply
+from codex_jupyter.server.asked import policy_of
 from codex_jupyter.server.kernel_turns import KernelTurns
 from codex_jupyter.server.params import read_params
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
@@ -202,7 +203,7 @@ def _task(asked: DelegateTaskParams, number: int) -> DelegateTask:
         model=asked.model,
         effort=asked.effort,
         cwd=asked.cwd,
-        approval_policy=asked.approval_policy,
+        approval_policy=policy_of(asked.approval_policy),
         sandbox=None if asked.sandbox_policy is None else asked.sandbox_policy.wire(),
         output_schema=asked.output_schema,
     )

@@ -14,7 +14,7 @@ from codex_jupyter.errors import CodexError, NoActiveTurnError, ThreadNotFoundEr
 from codex_jupyter.flow.requests import Outcome
 from codex_jupyter.ids import ThreadId, TurnId
 from codex_jupyter.model.client import warm as warm_http
-from codex_jupyter.protocol.events import Event, ThreadClosed, TurnCompleted
+from codex_jupyter.protocol.events import Event, ThreadClosed, TurnCompleted, TurnStarted
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.rpc import Peer
 from codex_jupyter.server.account_handlers import AccountHandlers
@@ -189,6 +189,9 @@ class Engine:
             await warm_http()
 
     def _publish(self, event: Event) -> None:
+        if isinstance(event.msg, TurnStarted) and event.turn_id is not None:
+            key = (event.thread_id, event.turn_id)
+            self.kernels.inherit(key, self._turns_above(event.thread_id))
         self.subscriptions.publish(event)
         if isinstance(event.msg, TurnCompleted) and event.turn_id is not None:
             self.kernels.end((event.thread_id, event.turn_id))
@@ -206,7 +209,9 @@ class Engine:
                 yield above.thread_id, above.active.turn_id
 
     def _describe(self, thread_id: ThreadId) -> Json:
-        session = self.threads.get(thread_id)
+        session = self.threads.find(thread_id)
+        if session is None:  # it is being unloaded; a turn it had accepted begins, and is stopped
+            return {"model": None, "sandbox": NOT_SANDBOXED, "notices": []}
         is_first = not session.state.transcript.turn_ids
         return {
             "model": session.config.model,

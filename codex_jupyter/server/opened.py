@@ -7,6 +7,7 @@ from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.core.transcript import Transcript
 from codex_jupyter.protocol.history_requests import TurnsPageParams
 from codex_jupyter.server.turn_pages import newest, turns_page
+from codex_jupyter.settings.approval import policy_shape
 from codex_jupyter.tools.policy import NOT_SANDBOXED
 
 __all__ = ["opened_shape", "resumed_shape"]
@@ -22,7 +23,7 @@ def opened_shape(threads: ThreadManager, session: Session, *, include_turns: boo
         "model": config.model,
         "modelProvider": config.provider.id,
         "cwd": str(config.cwd),
-        "approvalPolicy": config.approval_policy,
+        "approvalPolicy": policy_shape(config.approval_policy),
         "approvalsReviewer": config.approvals_reviewer,
         "sandbox": config.sandbox,
         "reasoningEffort": config.effort,

@@ -24,6 +24,7 @@ from codex_jupyter.server.wording import (
     invalid_type,
     invalid_value,
     missing_field,
+    unfit_policy,
     unknown_variant,
 )
 
@@ -132,6 +133,8 @@ def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901
     match kind:
         case "missing":
             return missing_field(str(problem["loc"][-1]))
+        case "approval_policy":
+            return unfit_policy(value)
         case "union_tag_not_found":
             return missing_field("type")
         case "literal_error" if isinstance(value, str):

@@ -5,9 +5,13 @@ Light, because the first request of a connection is refused before pydantic is l
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
-__all__ = ["invalid_type", "invalid_value", "missing_field", "unknown_variant"]
+__all__ = ["invalid_type", "invalid_value", "missing_field", "unfit_policy", "unknown_variant"]
+
+_POLICIES: Final = ("untrusted", "on-request", "granular", "never")
+_FLAGS: Final = ("sandbox_approval", "rules", "mcp_elicitations")
+_OTHER_FLAGS: Final = ("skill_approval", "request_permissions")
 
 _MAX_SHOWN: Final = 100
 """Characters of a refused value that come back to whoever sent it."""
@@ -40,6 +44,42 @@ def unknown_variant(value: str, known: Sequence[str]) -> str:
             expected = f"one of {', '.join(names)}"
     shown = value.encode(errors="replace").decode()[:_MAX_SHOWN]
     return f"Invalid request: unknown variant `{shown}`, expected {expected}"
+
+
+def unfit_policy(value: Any) -> str:
+    """Say why something is no approval policy, which it is not."""
+    match value:
+        case "granular":
+            return "Invalid request: invalid type: unit variant, expected struct variant"
+        case str():
+            return unknown_variant(value, _POLICIES)
+        case {"granular": flags} if len(value) == 1:
+            return _unfit_flags(flags)
+        case dict() if len(cast("dict[str, Any]", value)) == 1:
+            ((name, inner),) = cast("dict[str, Any]", value).items()
+            if name in _POLICIES:
+                return invalid_type(inner, "unit")
+            return unknown_variant(name, _POLICIES)
+        case dict():
+            return "Invalid request: invalid value: map, expected map with a single key"
+        case _:
+            return invalid_type(value, "string or map")
+
+
+def _unfit_flags(flags: Any) -> str:
+    if flags == []:
+        return (
+            "Invalid request: invalid length 0, expected struct variant AskForApproval::Granular "
+            "with 5 elements"
+        )
+    if not isinstance(flags, dict):
+        return invalid_type(flags, "struct variant")
+    given = cast("dict[str, Any]", flags)
+    for name, flag in given.items():
+        if name in (*_FLAGS, *_OTHER_FLAGS) and not isinstance(flag, bool):
+            return invalid_type(flag, "a boolean")
+    missing = [name for name in _FLAGS if name not in given]
+    return missing_field(missing[0]) if missing else invalid_type(given, "struct variant")
 
 
 def _shown(value: Any) -> str:

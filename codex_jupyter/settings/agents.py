@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from codex_jupyter.errors import ConfigError
+from codex_jupyter.settings.approval import ApprovalPolicy, policy_from
 from codex_jupyter.settings.config_file import read_config_file
 
 __all__ = ["BUILT_IN_ROLES", "AgentRole", "AgentSettings", "agents_from"]
@@ -26,7 +27,7 @@ class AgentRole:
     instructions: str | None = None
     model: str | None = None
     effort: str | None = None
-    approval_policy: str | None = None
+    approval_policy: ApprovalPolicy | None = None
     """Counts as far as it allows no more than the parent's, as does ``sandbox_mode``."""
 
     sandbox_mode: str | None = None
@@ -118,9 +119,16 @@ def _role(name: str, table: Mapping[str, Any], known: AgentRole | None, home: Pa
         instructions=layer.get("developer_instructions"),
         model=layer.get("model"),
         effort=layer.get("model_reasoning_effort"),
-        approval_policy=layer.get("approval_policy"),
+        approval_policy=_approval(path, layer.get("approval_policy")),
         sandbox_mode=layer.get("sandbox_mode"),
     )
+
+
+def _approval(path: Path, value: Any) -> ApprovalPolicy | None:
+    try:
+        return None if value is None else policy_from(value)
+    except ValueError as error:
+        raise ConfigError(path, str(error), key="approval_policy") from None
 
 
 def _count(key: str, value: Any) -> int:

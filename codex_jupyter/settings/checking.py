@@ -54,7 +54,7 @@ def _check_value(value: Any, key: Key, path: KeyPath) -> Iterator[Finding]:
             else:
                 problem = f"must be a table; it is {_shown(inner)}"
                 yield Finding((*path, name), problem, fatal=True)
-    elif key.members is not None:
+    elif key.members is not None and isinstance(value, Mapping):
         yield from check_table(cast("Mapping[str, Any]", value), key.members, path)
     elif key.usual and value not in key.usual:
         usual = ", ".join(key.usual)
@@ -65,6 +65,10 @@ def _fits(value: Any, key: Key) -> bool:
     match key.kind:
         case "string":
             return isinstance(value, str) and _string_fits(value, key)
+        case "string or table":
+            return isinstance(value, Mapping) or (
+                isinstance(value, str) and _string_fits(value, key)
+            )
         case "boolean":
             return isinstance(value, bool)
         case "integer" | "number":
@@ -116,7 +120,9 @@ def _refusal(value: Any, key: Key, path: KeyPath) -> str:
 def _expected(key: Key) -> str:
     if key.allowed:
         names = " or ".join(f'"{value}"' for value in key.allowed)
-        return names if len(key.allowed) == 1 else f"one of {names.replace(' or ', ', ')}"
+        words = names if len(key.allowed) == 1 else f"one of {names.replace(' or ', ', ')}"
+        tables = key.members.keys if key.kind == "string or table" and key.members else ()
+        return words + "".join(f", or a table `{name}`" for name in tables)
     if key.form == "address":
         return "an address that starts with http:// or https://"
     if key.form == "variable":
@@ -125,6 +131,7 @@ def _expected(key: Key) -> str:
         return '"deny", "allow RULES" or "fail"'
     words = {
         "string": "a string" + (" that is not empty" if key.minimum else ""),
+        "string or table": "a string or a table",
         "integer": "a whole number",
         "number": "a number",
         "boolean": "true or false",

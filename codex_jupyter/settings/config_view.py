@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic_core import to_json, to_jsonable_python
 
+from codex_jupyter.settings.approval import policy_shape
 from codex_jupyter.settings.checking import KeyPath, dotted
 from codex_jupyter.settings.config_edit import version_of
 from codex_jupyter.settings.known_keys import SECRET_KEYS
@@ -29,6 +30,8 @@ def effective_config(settings: Settings) -> Json:
     """Return everything that is configured, with the provider and the model that follow."""
     merged = merge_tables(layer.table for layer in _layers(settings))
     chosen = {"model": settings.model, "model_provider": settings.model_provider}
+    if "approval_policy" in merged:
+        merged["approval_policy"] = policy_shape(settings.approval_policy)
     return {**chosen, **_shown(merged)}
 
 

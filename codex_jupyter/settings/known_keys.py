@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from codex_jupyter.settings.approval import APPROVAL_POLICIES, GRANULAR
+
 __all__ = [
-    "APPROVAL_POLICIES",
     "CONFIG",
     "PROFILE",
     "REASONING_EFFORTS",
@@ -15,7 +16,6 @@ __all__ = [
     "Table",
 ]
 
-APPROVAL_POLICIES = ("untrusted", "on-request", "never")
 SANDBOX_MODES = ("read-only", "workspace-write", "danger-full-access")
 REASONING_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 """Efforts that today's models know. The set is open: models bring new ones."""
@@ -29,7 +29,15 @@ class Key:
     """What one key may hold."""
 
     kind: Literal[
-        "string", "integer", "number", "boolean", "strings", "string table", "table", "tables"
+        "string",
+        "string or table",
+        "integer",
+        "number",
+        "boolean",
+        "strings",
+        "string table",
+        "table",
+        "tables",
     ]
     """``tables`` is a table of tables, each under a name the user picks."""
 
@@ -126,12 +134,32 @@ _SANDBOX = Table(
     }
 )
 
+_APPROVAL = Table(
+    keys={
+        GRANULAR: Key(
+            "table",
+            members=Table(
+                keys={
+                    "sandbox_approval": _SWITCH,
+                    "rules": _SWITCH,
+                    "mcp_elicitations": _SWITCH,
+                    "request_permissions": _SWITCH,
+                    "skill_approval": _SWITCH,
+                    "base": Key("string", allowed=APPROVAL_POLICIES),
+                }
+            ),
+        )
+    }
+)
+"""Which of the flags must be there is seen when all places that state some are put together."""
+
 _PROFILE_KEYS: dict[str, Key] = {
     "model": _NAME,
     "model_provider": _NAME,
     "approval_policy": Key(
-        "string",
+        "string or table",
         allowed=APPROVAL_POLICIES,
+        members=_APPROVAL,
         advice={"on-failure": "it was removed; use on-request"},
     ),
     "sandbox_mode": Key("string", allowed=SANDBOX_MODES),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings import environment as process
 from codex_jupyter.settings.agents import AgentSettings, agents_from
+from codex_jupyter.settings.approval import ApprovalPolicy, policy_from
 from codex_jupyter.settings.choice import Choice, read_choice
 from codex_jupyter.settings.config_file import ConfigFile, read_config_file
 from codex_jupyter.settings.mcp_servers import McpServer, mcp_servers_from
@@ -83,7 +84,7 @@ class Settings:
     Other secrets are dropped where commands get their environment.
     """
 
-    approval_policy: Literal["untrusted", "on-request", "never"] = "on-request"
+    approval_policy: ApprovalPolicy = "on-request"
     sandbox_mode: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
     sandbox_workspace_write: WorkspaceWrite = WorkspaceWrite()
     model_reasoning_effort: str | None = None
@@ -224,6 +225,7 @@ def _derive(sources: Sources) -> Settings:
         nothing_stated=selection.nothing_stated,
         sources=sources,
         child_env=_child_env(sources.environ, providers),
+        approval_policy=_approval(layers, table),
         sandbox_workspace_write=_workspace_write(table.get("sandbox_workspace_write", {})),
         base_instructions=_base_instructions(layers, sources.home),
         mcp_servers=mcp_servers_from(table.get("mcp_servers", {}), "config.toml"),
@@ -234,7 +236,6 @@ def _derive(sources: Sources) -> Settings:
 
 
 _COPIED = (
-    "approval_policy",
     "sandbox_mode",
     "model_reasoning_effort",
     "model_reasoning_summary",
@@ -289,6 +290,15 @@ def _reasoning(provider: Provider, table: Mapping[str, Any]) -> Provider:
         key in table for key in ("model_reasoning_effort", "model_reasoning_summary")
     )
     return replace(provider, reasoning=True) if wanted else provider
+
+
+def _approval(layers: Sequence[Layer], table: Mapping[str, Any]) -> ApprovalPolicy:
+    key = "approval_policy"
+    try:
+        return policy_from(table.get(key, "on-request"))
+    except ValueError as error:
+        layer = next(layer for layer in reversed(layers) if key in layer.table)
+        raise layer.error(str(error), key) from None
 
 
 def _child_env(environ: Mapping[str, str], providers: Mapping[str, Provider]) -> Mapping[str, str]:

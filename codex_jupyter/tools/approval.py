@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from codex_jupyter.flow.requests import Answered, Refused, Withdrawn
 from codex_jupyter.ids import ItemId
+from codex_jupyter.settings.approval import QuestionKind
 from codex_jupyter.tools.policy import NOT_SANDBOXED, Allow, Ask, Refuse, decide
 from codex_jupyter.tools.registry import Json, ToolContext
 
@@ -33,6 +34,8 @@ class Proposal:
     """What "for this session" would cover, exactly."""
 
     read_only: bool = False
+    kind: QuestionKind | None = "sandbox_approval"
+    """Which flag of a granular policy says whether somebody is asked, if one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,10 @@ async def approve(proposal: Proposal, context: ToolContext) -> Approved | Reject
     A ``cancel`` decision interrupts the turn before this returns. An answer that cannot be read,
     is an error, or names another digest than the one that was shown, declines.
     """
-    match decide(context.policy, read_only=proposal.read_only, what=proposal.what):
+    decision = decide(
+        context.policy, read_only=proposal.read_only, what=proposal.what, kind=proposal.kind
+    )
+    match decision:
         case Allow():
             return Approved()
         case Refuse(reason):

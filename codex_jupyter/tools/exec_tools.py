@@ -2,8 +2,10 @@
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 
 from codex_jupyter.protocol.events import TerminalInteraction
@@ -33,6 +35,8 @@ _POLL: Final = (5.0, 300.0)
 
 _DEFAULT_YIELD: Final = 10.0
 _DEFAULT_WRITE_YIELD: Final = 0.25
+
+_UNREAD: Final = "Warning: the command has not read all of it; the rest was not typed."
 
 _MAX_TOKENS: Final = {
     "type": "integer",
@@ -151,8 +155,11 @@ class WriteStdinTool:
         chars = arguments.get("chars") or ""
         if not isinstance(chars, str):
             raise ToolArgumentsError("`chars` must be a string")
+        limits, usual = (_YIELD, _DEFAULT_WRITE_YIELD) if chars else (_POLL, _POLL[0])
+        seconds = _seconds(arguments.get("yield_time_ms"), usual, limits)
         started = time.monotonic()
         terminal.used = started
+        is_whole = True
         if chars and terminal.is_live:
             if not terminal.tty:
                 raise ToolArgumentsError(
@@ -161,11 +168,9 @@ class WriteStdinTool:
             context.publish(
                 TerminalInteraction(terminal.item["id"], str(terminal.process_id), chars)
             )
-            with suppress(OSError):  # it has just ended, as what follows says
-                await terminal.group.write(chars.encode("utf-8", "replace"))
-        limits, usual = (_YIELD, _DEFAULT_WRITE_YIELD) if chars else (_POLL, _POLL[0])
-        seconds = _seconds(arguments.get("yield_time_ms"), usual, limits)
-        return await _wait(self.terminals, terminal, seconds, started, arguments, context)
+            is_whole = await _type(terminal, chars, max(seconds, _DEFAULT_YIELD), context)
+        output = await _wait(self.terminals, terminal, seconds, started, arguments, context)
+        return output if is_whole else replace(output, output=f"{_UNREAD}\n{output.output}")
 
     def _terminal(self, session_id: object) -> Terminal:
         terminal = self.terminals.find(session_id)
@@ -175,6 +180,14 @@ class WriteStdinTool:
                 f"there is no session {session_id!r}; running: {running or 'none'}"
             )
         return terminal
+
+
+async def _type(terminal: Terminal, chars: str, seconds: float, context: ToolContext) -> bool:
+    """Type; return whether it was taken in time. A stop ends it, too."""
+    with context.token.scope(), anyio.move_on_after(seconds), suppress(OSError):
+        await terminal.group.write(chars.encode("utf-8", "replace"))
+        return True
+    return not terminal.is_live  # it has just ended, as what follows says
 
 
 async def _wait(

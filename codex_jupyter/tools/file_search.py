@@ -58,6 +58,9 @@ async def candidates_below(root: Path, env: Mapping[str, str]) -> list[Candidate
         root: Absolute.
         env: For git.
     """
+    # No program can be started where no path can be, such as one with a NUL.
+    if not await anyio.to_thread.run_sync(os.path.isdir, root, abandon_on_cancel=True):
+        return []
     listed = await _listed_by_git(root, env)
     stop = threading.Event()
     try:

@@ -5,6 +5,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from codex_jupyter.settings.approval import ApprovalPolicy, Granular, QuestionKind, base_of, meet_of
+
 __all__ = ["NOT_SANDBOXED", "Allow", "Ask", "Policy", "Refuse", "SessionApprovals", "decide"]
 
 NOT_SANDBOXED: Final = "not sandboxed"
@@ -18,8 +20,8 @@ _MAX_REMEMBERED: Final = 512
 class Policy:
     """The two settings that decide."""
 
-    approval: str
-    """``untrusted``, ``on-request`` or ``never``."""
+    approval: ApprovalPolicy
+    """``untrusted``, ``on-request``, ``never``, or flags for each kind of question."""
 
     full_access: bool
     """Whether the user chose ``danger-full-access``."""
@@ -29,18 +31,19 @@ class Policy:
 
         Where one refuses, nobody is asked; where one asks, somebody is.
         """
-        full = self.full_access and other.full_access
-        if self.refuses or other.refuses:
-            return Policy("never", full_access=False)
-        asking = {p.approval for p in (self, other) if p.approval != "never"}
-        if not asking:
-            return Policy("never", full)
-        return Policy("untrusted" if "untrusted" in asking else min(asking), full)
+        silent = self.refuses or other.refuses
+        full = self.full_access and other.full_access and not silent
+        return Policy(meet_of(self.approval, other.approval, silent=silent), full)
 
     @property
     def refuses(self) -> bool:
         """Whether it allows only what is provably harmless, and asks nobody."""
-        return self.approval == "never" and not self.full_access
+        return base_of(self.approval) == "never" and not self.full_access
+
+    @property
+    def shows_forms(self) -> bool:
+        """Whether the forms and addresses of MCP servers are put to somebody."""
+        return not isinstance(self.approval, Granular) or self.approval.mcp_elicitations
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,30 @@ class Refuse:
     reason: str
 
 
-def decide(policy: Policy, *, read_only: bool, what: str) -> Allow | Ask | Refuse:
+def decide(
+    policy: Policy, *, read_only: bool, what: str, kind: QuestionKind | None = "sandbox_approval"
+) -> Allow | Ask | Refuse:
     """Decide about one command, patch or tool call.
 
     As long as nothing is sandboxed, everything that is not provably read-only asks, whatever the
-    sandbox mode says; under ``never`` there is nobody to ask, so it runs only with full access.
+    sandbox mode says; under ``never`` there is nobody to ask, so it runs only with full access. A
+    kind of question that flags refuse is refused with full access too, because it would be asked.
 
     Args:
         policy: The thread's settings.
         read_only: Whether it provably changes nothing and reads nothing secret.
         what: Names the thing in the refusal, e.g. ``"this command"``.
+        kind: Which flag of a granular policy says whether somebody is asked, if one does.
     """
     if read_only:
         return Allow()
-    if policy.approval != "never":
+    if isinstance(policy.approval, Granular) and kind in policy.approval.refused:
+        return Refuse(
+            f"{what} was not run: rejected by the approval policy, in which `{kind}` is false, so "
+            "nobody is asked. Work without it, or tell the user that it needs that flag or another "
+            "approval policy."
+        )
+    if base_of(policy.approval) != "never":
         return Ask()
     if policy.full_access:
         return Allow()

@@ -1,5 +1,6 @@
 """What an MCP server asks the user, as questions that a page can put, and the answers. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -165,11 +166,22 @@ def _typed(texts: list[str], asked: Json) -> Any:
         case "integer":
             return int(texts[0])
         case "number":
-            return float(texts[0])
+            return _finite(float(texts[0]))
         case "boolean":
             return texts[0].lower() in ("true", "yes", "1")
         case _:
             return _chosen(texts[0], choices) if choices else texts[0]
+
+
+def _finite(number: float) -> float:
+    """Return a number that JSON can carry.
+
+    Raises:
+        ValueError: It is infinite, or none.
+    """
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number of JSON")
+    return number
 
 
 def _chosen(text: str, choices: Mapping[str, Any]) -> Any:

@@ -11,6 +11,9 @@ _LIMITS: Final = (65_536, 16_384, 4_096, 1_024, 256)
 _MESSAGE_CHARS: Final = 1_000
 """What the text of a delegate keeps before anything else is touched: its own turn has it whole."""
 
+_PLAN_PART: Final = 4
+"""A plan larger than this part of the bytes goes before any item does."""
+
 _NEVER_CLIPPED: Final = frozenset(
     {"id", "type", "status", "threadId", "turnId", "requestId", "itemId", "digest", "op", "outcome"}
     | {"parentThreadId"}
@@ -38,7 +41,8 @@ def fit(state: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     """Return a deep copy of ``state`` of at most ``max_bytes`` UTF-8 bytes as compact JSON.
 
     What delegates said loses its middle first, then all texts do, then the diff of the whole turn
-    goes, the texts of the delegates, and items and delegates from the middle of the turn.
+    goes, the texts of the delegates, a plan of more than a quarter of the bytes, and items and
+    delegates from the middle of the turn.
     ``truncated`` is true as soon as anything was lost.
     """
     copied = _clipped(state, None)
@@ -56,6 +60,8 @@ def _without_middle(snapshot: dict[str, Any], max_bytes: int) -> dict[str, Any]:
     if _size(snapshot) > max_bytes:
         rows = [{**row, "message": None, "task": ""} for row in snapshot["delegates"]]
         snapshot["delegates"] = rows
+    if _size(snapshot) > max_bytes and _size(snapshot["plan"]) > max_bytes // _PLAN_PART:
+        snapshot["plan"] = None
     while _size(snapshot) > max_bytes and (snapshot["items"] or snapshot["delegates"]):
         larger = max("items", "delegates", key=lambda name: _size(snapshot[name]))
         entries = snapshot[larger]

@@ -213,3 +213,31 @@ def test_without_the_library_the_command_says_how_to_get_it(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "pip install 'codex-jupyter[acp]'" in done.stderr
     assert done.stdout == ""
+
+
+async def test_what_an_agent_of_the_session_asks_is_put_to_the_person(lab: Lab) -> None:
+    wish = {"message": "child go"}
+    lab.fake.by_prompt(
+        {
+            "root go": [
+                call("spawn_agent", wish, call_id="s1"),
+                say("started").hang(after=1),
+                say("read"),
+            ],
+            "child go": [
+                call("shell_command", {"command": "touch made"}, call_id="c1"),
+                say("did"),
+            ],
+        }
+    )
+    async with editing(lab.home) as editor:
+        session = await editor.begin(lab.workspace)
+        async with started(editor, session.session_id, "root go"):
+            question = await editor.asked()
+            assert question.session_id == session.session_id
+            assert question.tool_call["title"] == "touch made"
+            question.choose("accept")
+            with anyio.fail_after(editor.limit):
+                while not (lab.workspace / "made").exists():
+                    await anyio.sleep(0.01)
+            lab.fake.resume()

@@ -205,6 +205,10 @@ def test_modes_lead_there_and_back() -> None:
     free = {"approvalPolicy": "never", "sandbox": {"type": "dangerFullAccess"}}
     assert (mode_of(asking), mode_of(free)) == ("on-request", "full-access")
     assert mode_of({**asking, "approvalPolicy": "never"}) == "never"
+    for asks, mode in ((True, "on-request"), (False, "never")):
+        assert (
+            mode_of({**asking, "approvalPolicy": {"granular": {"sandbox_approval": asks}}}) == mode
+        )
     for mode in mode_state("never")["availableModes"]:
         settings = settings_of(mode["id"], {"type": "readOnly"})
         opened = {**settings, "sandbox": settings["sandboxPolicy"]}

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +364,53 @@ def test_nothing_is_loaded_where_none_is_configured() -> None:
     code = "import codex_jupyter.server.engine, sys; print('mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+CLOSED_PROGRAM = r"""
+import json, os, sys
+tool = {"name": "close", "inputSchema": {"type": "object"}}
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    answer = {"jsonrpc": "2.0", "id": asked["id"]}
+    if asked["method"] == "initialize":
+        answer["result"] = {
+            "protocolVersion": asked["params"]["protocolVersion"],
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "things", "version": "1"},
+        }
+    elif asked["method"] == "tools/list":
+        answer["result"] = {"tools": [tool]}
+    elif asked["method"] == "tools/call":
+        text = f"issue 7 is closed already, says {os.getpid()}"
+        answer["error"] = {"code": -32000, "message": text}
+    else:
+        answer["error"] = {"code": -32601, "message": "no such method"}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+async def test_a_server_that_speaks_of_something_closed_has_not_ended(lab: Lab) -> None:
+    program = lab.home / "closed_program.py"
+    program.write_text(CLOSED_PROGRAM)
+    configure(lab, args=[str(program)])
+    calls = [use("close", call_id=f"m{n}") for n in range(2)]
+    async with lab.serving() as server, connect(server) as talk:
+        await turn_with(lab, talk, *calls)
+    said = [i["output"] for i in lab.fake.requests[-1]["input"] if "output" in i]
+    assert len(said) == 2
+    assert "issue 7 is closed already" in said[0]
+    assert said[0] == said[1]  # the same process has answered
+
+
+async def test_a_server_whose_words_nothing_can_keep_is_left_out(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(lab)
+    async with lab.serving() as server, connect(server) as talk:
+        monkeypatch.setattr(tempfile, "tempdir", str(lab.home / "absent"))
+        turn = await turn_with(lab, talk)
+        assert turn["status"] == "completed"
+        warned = [n["message"] for n in talk.notices("warning")]
+        assert any("things" in message for message in warned), warned

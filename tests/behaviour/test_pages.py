@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from codex_jupyter.server.app import AppServer
@@ -351,3 +352,61 @@ async def test_a_page_sees_delegates_asks_for_them_and_hears_of_their_end(house:
     assert seen["snapshot"]["status"] == "interrupted"
     unknown = {"threadId": child["threadId"], "turnId": turn_id}
     assert await house.page.ask("turn/snapshot", unknown) == {"snapshot": None}
+
+
+@pytest.mark.parametrize("way", ["turn", "delegate", "agent"])
+async def test_only_the_kernel_that_began_it_runs_the_tools_of_what_is_below(
+    house: House, way: str
+) -> None:
+    other = await house.another_kernel("k2")
+    tool = {"name": "run", "description": "d", "inputSchema": {"type": "object"}}
+    tools = {"dynamicTools": [tool], "approvalPolicy": "never", "sandbox": "danger-full-access"}
+    spawn = call("spawn_agent", {"message": "use it"}, call_id="s1")
+    house.lab.fake.by_prompt(
+        {
+            "use it": [call("run", {}, call_id="c1"), say("used")],
+            "spawn": [spawn, say("spawned").hang(after=1), say("read")],
+        }
+    )
+    thread_id = await house.kernel.start_thread(house.lab.workspace, **tools)
+    await other.ask("thread/resume", {"threadId": thread_id})
+    if way == "delegate":
+        task = {"input": [{"type": "text", "text": "use it"}]}
+        await house.kernel.ask("delegate/start", {"threadId": thread_id, "tasks": [task]})
+    else:
+        await house.kernel.start_turn(thread_id, "use it" if way == "turn" else "spawn")
+    asked = await house.kernel.asked("item/tool/call")
+    await other.ask("thread/loaded/list", {})
+    assert other.requests() == []
+    content = [{"type": "inputText", "text": "ran"}]
+    await house.kernel.answer(asked, {"contentItems": content, "success": True})
+    await house.kernel.until(
+        lambda m: (
+            m.get("method") == "item/completed" and m["params"]["item"]["type"] == "dynamicToolCall"
+        )
+    )
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_delegate_that_is_stopped_as_it_begins_ends_nothing_else(
+    lab: Lab, steps: int
+) -> None:
+    """It ended every thread: its turn began while it was unloaded, and pages looked for it."""
+    lab.fake.by_prompt({"one": [say("fine")], "two": [say("never", deltas=9).hang(after=4)]})
+    async with lab.serving(watchable=True) as server, lab.connect(server) as talk:
+        thread_id = await talk.start_thread(lab.workspace)
+        tasks = [{"input": [{"type": "text", "text": prompt}]} for prompt in ("one", "two")]
+        asked = {"threadId": thread_id, "tasks": tasks, "limit": 1}
+        started = await talk.ask("delegate/start", asked)
+        where = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+        await talk.until(
+            lambda m: (
+                m.get("method") == "item/completed" and m["params"]["threadId"] == where["threadId"]
+            )
+        )
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        await talk.ask("turn/interrupt", where)
+        assert (await talk.turn_end(where["turnId"]))["status"] == "interrupted"
+        lab.fake.by_prompt({"three": [say("still here")]})
+        assert (await talk.turn(thread_id, "three"))["status"] == "completed"

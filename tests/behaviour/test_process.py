@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.behaviour.conftest import Lab
@@ -109,6 +110,21 @@ async def test_input_may_end_right_after_a_turn_was_asked_for(lab: Lab, n: int) 
         assert await server.wait() == 0
     stored = "".join(path.read_text() for path in lab.home.rglob("rollout-*.jsonl"))
     assert stored.count('"turn_aborted"') == stored.count('"task_started"')
+
+
+async def test_lines_that_are_no_message_end_nothing(lab: Lab) -> None:
+    lab.fake.add(say("Still here."))
+    async with lab.stdio() as server:
+        talk, before = server.talk, len(server.talk.heard)
+        assert server.process.stdin is not None
+        lines = [b"{", b"[" * 10_000, b'{"id": 1, "method": "\xff"}', b"x" * 50_000_000]
+        for line in lines:
+            await anyio.to_thread.run_sync(server.process.stdin.write, line + b"\n")
+        await anyio.to_thread.run_sync(server.process.stdin.flush)
+        assert (await talk.ask("thread/list", {}))["data"] == []
+        errors = talk.heard[before:-1]
+        assert [(m["id"], m["error"]["code"]) for m in errors] == [(None, -32700)] * len(lines)
+        assert (await talk.turn(await talk.start_thread(lab.workspace)))["status"] == "completed"
 
 
 async def test_nothing_but_the_protocol_reaches_standard_output(lab: Lab) -> None:

@@ -208,3 +208,15 @@ async def test_a_session_is_replaced_bounded_and_ends_with_its_connection(
             tasks = engine._file_searches._tasks
             assert tasks is not None
             assert other.notices("fuzzyFileSearch/sessionUpdated") == []
+
+
+@pytest.mark.parametrize("root", ["/no\0path", "/no\ud800path"])
+async def test_a_root_that_no_path_can_be_ends_nothing(lab: Lab, talk: Talk, root: str) -> None:
+    asked = {"query": "x", "roots": [root]}
+    assert await talk.ask("fuzzyFileSearch", asked) == {"files": []}
+    await talk.ask("fuzzyFileSearch/sessionStart", {"sessionId": "odd", "roots": [root]})
+    await talk.ask("fuzzyFileSearch/sessionUpdate", {"sessionId": "odd", "query": "x"})
+    updated = await talk.told("fuzzyFileSearch/sessionUpdated")
+    assert (updated["sessionId"], updated["files"]) == ("odd", [])
+    fill(lab.workspace, "found")
+    assert await search(talk, "found", lab.workspace) == ["found"]

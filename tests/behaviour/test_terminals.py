@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from codex_jupyter.ids import ThreadId
-from codex_jupyter.tools import terminals
+from codex_jupyter.tools import exec_tools, terminals
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
 from tests.fake_model import Answer, call, say
@@ -224,3 +224,23 @@ async def test_past_the_limit_the_least_used_goes(
     assert shown == ["e1", "e2", "e3"]
     (ended,) = talk.items("commandExecution")
     assert ended["id"] == "e0"
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+async def test_typing_into_what_reads_nothing_ends_with_its_time_or_the_turn(
+    lab: Lab, talk: Talk, is_stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_tools, "_DEFAULT_YIELD", 60.0 if is_stopped else 0.25)
+    thread_id, _, session = await begun(lab, talk, "stty raw -echo; exec sleep 100", tty=True)
+    time = 30_000 if is_stopped else QUICK
+    wish = {"session_id": session, "chars": "x" * 300_000, "yield_time_ms": time}
+    lab.fake.add(call("write_stdin", wish, call_id="w1"), say("so be it"))
+    turn_id = await talk.start_turn(thread_id)
+    if is_stopped:
+        await talk.told("item/commandExecution/terminalInteraction")
+        await talk.ask("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
+        assert (await talk.turn_end(turn_id))["status"] == "interrupted"
+    else:
+        assert (await talk.turn_end(turn_id))["status"] == "completed"
+        assert "has not read all of it" in outputs(lab)[-1]
+        assert f"session ID {session}" in outputs(lab)[-1]

@@ -239,3 +239,32 @@ async def test_a_follower_that_leaves_before_the_snapshot_comes_leaves_nothing_b
         await settle()
         assert not client._listeners.get("t")
         assert not client._streams
+
+
+@pytest.mark.parametrize(
+    "params", [[1], "words", 7, {"thread": "t"}, {"threadId": ["t"]}, {"thread": {"id": {}}}]
+)
+async def test_an_odd_notification_ends_nothing(params: Any) -> None:
+    async with served(x={"data": 1}) as (server, streams), CodexClient.open(streams) as client:
+        heard: list[str] = []
+        client.listen("t", lambda method, _params: heard.append(method))
+        server.peer.notify("odd", params)
+        server.say("even", threadId="t")
+        assert await client.call("x", {}) == {"data": 1}
+        assert heard == ["even"]
+
+
+async def test_a_follower_whose_connection_ends_is_told_so_as_such() -> None:
+    async with served(**{"thread/resume": {"thread": {"id": "t"}}}) as (server, streams):
+        async with CodexClient.open(streams) as client:
+
+            async def answer(method: str, params: Any, request_id: str | int) -> Any:
+                if method == "thread/turns/list":
+                    server.peer.finish()
+                    await anyio.sleep_forever()
+                return {"thread": {"id": "t"}}
+
+            server.peer._on_request = answer
+            with pytest.raises(PeerClosedError):
+                async with client.follow("t", "u"):
+                    raise AssertionError("not reached")

@@ -86,3 +86,17 @@ async def test_a_refused_turn_changes_no_policy(lab: Lab) -> None:
 
 def test_a_thread_nobody_told_of_asks() -> None:
     assert CodePolicy("on-request", full_access=True).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        ({"sandbox_approval": True, "rules": True, "mcp_elicitations": False}, "ask"),
+        ({"sandbox_approval": False, "rules": True, "mcp_elicitations": True}, "refuse"),
+    ],
+)
+async def test_flags_decide_about_code_too(lab: Lab, policy: Json, verdict: str) -> None:
+    async with client_of(lab) as client:
+        asked = {"cwd": str(lab.workspace), "approvalPolicy": {"granular": policy}}
+        thread_id = (await client.call("thread/start", asked))["thread"]["id"]
+        assert client.policy_of(thread_id).verdict == verdict

@@ -80,7 +80,7 @@ class Server:
         if method == "thread/resume":
             for act in self.resumed:
                 act()
-            return {"thread": {"id": "t", "turns": self.turns}}
+            return {"thread": {"id": "t"}, "initialTurnsPage": {"data": self.turns}}
         answer = self.answers.get(method, RemoteError(-32600, f"no {method}"))
         if isinstance(answer, Exception):
             raise answer
@@ -191,6 +191,17 @@ async def test_a_turn_that_ended_meanwhile_ends() -> None:
     assert heard == [("item/completed", "All of it."), ("turn/completed", None)]
 
 
+async def test_a_turn_that_ended_long_ago_is_asked_for() -> None:
+    async with linked() as (server, client):
+        done = turn("completed", {**ITEM, "text": "All of it."})
+        server.answers["thread/turns/list"] = {"data": [done]}
+        server.turns = [{**done, "id": "newer"}]
+        heard = await heard_of(client, server.drop)
+        (params,) = [params for method, params in server.asked if method == "thread/turns/list"]
+        assert params == {"threadId": "t", "turnId": "u", "itemsView": "full"}
+    assert heard == [("item/completed", "All of it."), ("turn/completed", None)]
+
+
 async def test_a_turn_the_server_no_longer_has_is_an_error() -> None:
     async with linked() as (server, client):
         with pytest.raises(PeerClosedError, match="no longer has the turn"):
@@ -274,3 +285,23 @@ async def test_threads_are_resumed_without_turns_where_no_turn_runs() -> None:
         await client.call("thread/list", {})
         (params,) = [params for method, params in server.asked if method == "thread/resume"]
         assert params == {"threadId": "t", "excludeTurns": True}
+
+
+async def test_a_server_that_hangs_up_at_once_is_not_called_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio, "RECONNECT_FOR", 1.0)
+    calls: list[None] = []
+    async with linked() as (server, client):
+
+        async def hang_up() -> MessageStreams:
+            calls.append(None)
+            ours, theirs = memory_pair()
+            await theirs.aclose()
+            return ours
+
+        client._again = hang_up
+        await server.drop()
+        await until(lambda: client.gone)
+    # With pauses of 0.1 s, 0.2 s, 0.4 s and so on there is no room for more within a second.
+    assert len(calls) < 10

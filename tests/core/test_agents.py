@@ -276,3 +276,29 @@ async def test_a_thread_that_closes_writes_nothing_of_its_agents(tree: Tree) -> 
     again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
     await tree.turn(again, "hello again")
     assert notices(tree.requests["#root"][-1]) == []
+
+
+async def test_a_thread_that_somebody_hears_keeps_the_threads_above_it_loaded(
+    tmp_path: Path,
+) -> None:
+    async with growing(tmp_path, "thread_idle_limit = 0") as tree:
+        heard = tree.heard
+        root = await tree.root()
+        heard.add(root.thread_id)
+        turn = await busy(tree, root)
+        child = await agents_of(root).spawn(turn, root, "#a go", None)
+        heard.add(child.thread_id)
+        tree.fake.resume()
+        await tree.end_of(turn.turn_id)
+        await tree.until(lambda: tree.ends(child.thread_id))
+        await tree.until(lambda: root.is_idle)
+        other = await tree.root()
+        # The looks are at the oldest first, so the other one is looked at after these.
+        heard -= {root.thread_id}
+        with anyio.fail_after(LIMIT):
+            await other.closed.wait()
+        assert set(tree.manager.loaded) == {root.thread_id, child.thread_id}
+        heard -= {child.thread_id}
+        with anyio.fail_after(LIMIT):
+            await root.closed.wait()
+            await child.session.closed.wait()

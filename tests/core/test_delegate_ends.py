@@ -1,6 +1,9 @@
 """How delegates end: closed by others, cancelled at every moment, full, unread."""
 
 import asyncio
+import os
+import threading
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -8,16 +11,18 @@ import psutil
 import pytest
 
 from codex_jupyter.core.delegate import DelegateHandle, DelegateWish
+from codex_jupyter.core.delegate_events import Envelope
 from codex_jupyter.core.session import Session
 from codex_jupyter.errors import CodexError, DelegateError, ThreadNotFoundError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import new_thread_id
 from codex_jupyter.protocol.events import ItemCompleted, ThreadClosed, TurnCompleted
 from codex_jupyter.protocol.ops import UserTurn
+from codex_jupyter.rollout.disk import Disk
 from tests.behaviour.talk import background
 from tests.core.agency import busy
 from tests.core.handles import interactive, joined, kinds, one_shot, rest_of
-from tests.core.tree import LIMIT, Tree, prompt, shell, words_of
+from tests.core.tree import LIMIT, Tree, growing, prompt, shell, words_of
 from tests.fake_model import say
 
 pytestmark = pytest.mark.anyio
@@ -323,3 +328,67 @@ def _lives(number: int) -> bool:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def words_said(envelope: Envelope | None) -> set[str]:
+    """Return what the user said in an event."""
+    assert envelope is not None
+    match envelope.event.msg:
+        case ItemCompleted({"type": "userMessage", "content": list(content)}):
+            return {part["text"] for part in content}
+        case _:
+            return set()
+
+
+class Stalled:
+    """A disk that takes its time from `stall` on."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        assert self.gate.wait(LIMIT)
+        return os.write(descriptor, data)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_more_submissions_than_are_on_their_way_at_once_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    monkeypatch.setattr("codex_jupyter.core.delegate._MAX_SUBMITTING", 2)
+    disk = Stalled()
+    async with growing(tmp_path, disk=Disk(write=disk.write)) as tree:
+        root = await tree.root()
+        handle = await interactive(tree, root, CancelToken())
+        scopes = [anyio.CancelScope() for _ in range(4)]
+
+        async def submit(number: int) -> None:
+            with scopes[number]:
+                await handle.submit(UserTurn(prompt(f"#{number}")))
+
+        def waiting() -> int:
+            return handle._submitting.statistics().tasks_waiting
+
+        disk.gate.clear()
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(submit, number)
+            with anyio.fail_after(LIMIT):
+                while waiting() < 2:
+                    await anyio.lowlevel.checkpoint()
+            if cancelled:
+                scopes[2].cancel()
+                with anyio.fail_after(LIMIT):
+                    while waiting() > 1:
+                        await anyio.lowlevel.checkpoint()
+            disk.gate.set()
+        expected = {"#0", "#1", "#3"} if cancelled else {"#0", "#1", "#2", "#3"}
+        said: set[str] = set()
+        with anyio.fail_after(LIMIT):
+            while said < expected:
+                said |= words_said(await handle.next_event())
+        await handle.aclose()
+        for envelope in await rest_of(handle):
+            said |= words_said(envelope)
+        assert said == expected

@@ -1,8 +1,9 @@
 """Nobody in a tree may do what somebody above may not: as properties, over random trees."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,15 @@ from codex_jupyter.model.interface import ModelClient
 from codex_jupyter.protocol.ops import TurnOverrides
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
+from codex_jupyter.settings.approval import (
+    APPROVAL_POLICIES,
+    ApprovalPolicy,
+    Granular,
+    QuestionKind,
+    base_of,
+    policy_from,
+    policy_shape,
+)
 from codex_jupyter.tools.policy import Allow, Ask, Policy, Refuse, decide
 
 Json = dict[str, Any]
@@ -25,8 +35,11 @@ Json = dict[str, Any]
 ROOTS = ("/a", "/b", "/c")
 EVERYTHING = {*ROOTS, "here", "tmpdir", "/tmp", "anywhere", "network", "no walls"}
 
-approvals = st.sampled_from(["untrusted", "on-request", "never"])
 flags = st.booleans()
+granular = st.builds(
+    Granular, flags, flags, flags, flags, flags, st.sampled_from(APPROVAL_POLICIES)
+)
+approvals = st.sampled_from(APPROVAL_POLICIES) | granular
 sandboxes = st.one_of(
     st.builds(lambda n: {"type": "readOnly", "networkAccess": n}, flags),
     st.builds(
@@ -71,17 +84,21 @@ def allowed(sandbox: Json) -> set[str]:
             return EVERYTHING
 
 
-def freedom(policy: Policy, *, read_only: bool) -> int:
-    """Rank what becomes of a command: refused, asked about, run."""
-    decision = decide(policy, read_only=read_only, what="this")
-    return [Refuse, Ask, Allow].index(type(decision))
+def freedom(policy: Policy) -> list[int]:
+    """Rank what becomes of each kind of question: refused, asked about, run.
+
+    Last is the rank among the policies that ask the same here, as nothing is sandboxed.
+    """
+    kinds: list[QuestionKind | None] = [*get_args(QuestionKind), None]
+    decided = [decide(policy, read_only=False, what="this", kind=kind) for kind in kinds]
+    decided.append(decide(policy, read_only=True, what="this"))
+    ranks = [[Refuse, Ask, Allow].index(type(decision)) for decision in decided]
+    trust = APPROVAL_POLICIES.index(base_of(policy.approval))
+    return [*ranks, int(policy.shows_forms), -1 if policy.refuses else trust]
 
 
 def allows_no_more(one: Policy, other: Policy) -> bool:
-    return all(
-        freedom(one, read_only=harmless) <= freedom(other, read_only=harmless)
-        for harmless in (True, False)
-    )
+    return all(mine <= theirs for mine, theirs in zip(freedom(one), freedom(other), strict=True))
 
 
 @given(one=sandboxes, other=sandboxes)
@@ -102,9 +119,14 @@ def test_the_meet_of_two_policies_allows_no_more_than_each(
     assert met == other.meet(one)
     assert one.meet(one) == one or one.refuses
     assert allows_no_more(met.meet(third), met)
-    # And no less than it must: what both run, runs.
-    if not (one.refuses or other.refuses):
-        assert not met.refuses
+    # And no less than it must.
+    assert freedom(met) == [min(pair) for pair in zip(freedom(one), freedom(other), strict=True)]
+
+
+@given(one=policies, other=policies)
+def test_a_policy_is_read_again_as_it_was_written(one: Policy, other: Policy) -> None:
+    for approval in (one.approval, one.meet(other).approval):
+        assert policy_from(json.loads(json.dumps(policy_shape(approval)))) == approval
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +138,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> SessionConfig:
     return SessionConfig.of(defaults, ThreadOptions(cwd="/"), "base")
 
 
-def wishes(approval: str | None, sandbox: Json | None) -> DelegateWish:
+def wishes(approval: ApprovalPolicy | None, sandbox: Json | None) -> DelegateWish:
     source = {"subagent": {"other": "test"}}
     return DelegateWish(source=source, approval_policy=approval, sandbox=sandbox)
 
@@ -128,7 +150,11 @@ def wishes(approval: str | None, sandbox: Json | None) -> DelegateWish:
     box=st.none() | sandboxes,
 )
 def test_a_child_gets_at_most_what_its_parent_has(
-    base: SessionConfig, approval: str, sandbox: Json, wished: str | None, box: Json | None
+    base: SessionConfig,
+    approval: ApprovalPolicy,
+    sandbox: Json,
+    wished: ApprovalPolicy | None,
+    box: Json | None,
 ) -> None:
     parent = replace(base, approval_policy=approval, sandbox=sandbox)
     child = child_config(parent, wishes(wished, box))
@@ -137,7 +163,8 @@ def test_a_child_gets_at_most_what_its_parent_has(
     if box is not None:
         assert allowed(child.sandbox) <= allowed(box)
     if wished is None and box is None:
-        assert child.policy == parent.policy
+        assert child.policy == parent.policy or parent.policy.refuses
+        assert freedom(child.policy) == freedom(parent.policy)
 
 
 node = st.tuples(st.integers(0, 5), st.none() | approvals, st.none() | sandboxes)
@@ -152,9 +179,9 @@ change = st.tuples(st.integers(0, 6), approvals | st.none(), sandboxes | st.none
 )
 def test_in_any_tree_and_after_any_change_nobody_may_more_than_those_above(
     base: SessionConfig,
-    root: tuple[str, Json],
-    nodes: list[tuple[int, str | None, Json | None]],
-    changes: list[tuple[int, str | None, Json | None]],
+    root: tuple[ApprovalPolicy, Json],
+    nodes: list[tuple[int, ApprovalPolicy | None, Json | None]],
+    changes: list[tuple[int, ApprovalPolicy | None, Json | None]],
 ) -> None:
     tree = [_thread(replace(base, approval_policy=root[0], sandbox=root[1]), None)]
     for place, approval, sandbox in nodes:

@@ -23,7 +23,7 @@ from codex_jupyter.protocol.events import (
     TokenUsageUpdated,
     TurnCompleted,
 )
-from codex_jupyter.protocol.ops import TurnOverrides
+from codex_jupyter.protocol.ops import TurnOverrides, UserShell
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
@@ -231,6 +231,22 @@ async def test_input_during_a_review_is_answered_after_it(tree: Tree) -> None:
     assert "all good" in words
     kinds = [e.msg.item["type"] for e in tree.of(root) if isinstance(e.msg, ItemStarted)]
     assert kinds.index("exitedReviewMode") < kinds.index("userMessage")
+
+
+async def test_a_command_of_the_users_outlives_the_review_it_was_run_beside(tree: Tree) -> None:
+    root = await tree.root()
+    tree.plan("reviewer", say("all good", deltas=3).hang(after=3))
+    turn_id = await tree.begin(root, of_custom())
+    await tree.hanging()
+    shell_op = UserShell("while [ ! -e go ]; do sleep 0.01; done; echo done")
+    assert await tree.begin(root, shell_op) == turn_id
+    await tree.until(lambda: tree.started(root, source="userShell"))
+    tree.fake.resume()
+    await tree.until(lambda: tree.items(root, "exitedReviewMode") or tree.ends(root))
+    (tree.workspace / "go").touch()
+    assert (await tree.end_of(turn_id))["status"] == "completed"
+    (command,) = tree.items(root, "commandExecution")
+    assert (command["status"], command["aggregatedOutput"]) == ("completed", "done\n")
 
 
 async def test_the_reviewer_has_closed_with_a_rollout_of_its_own_before_the_turn_ends(

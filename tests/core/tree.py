@@ -88,6 +88,8 @@ class Tree:
         self.heard: set[ThreadId] = set()
         self.manager: ThreadManager
         self._news = anyio.Event()
+        self.also: Callable[[Event], None] = lambda _event: None
+        """Hears every event too, and may fail at one."""
 
     # What the model does.
 
@@ -135,6 +137,7 @@ class Tree:
     def publish(self, event: Event) -> None:
         self.events.append(event)
         self._stir()
+        self.also(event)
 
     def _stir(self) -> None:
         self._news.set()

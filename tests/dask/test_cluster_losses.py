@@ -166,3 +166,20 @@ def test_the_code_of_the_guide_runs(tmp_path: Path) -> None:
         [sys.executable, script], env=environment, capture_output=True, text=True, timeout=90
     )
     assert run.stdout.count("completed") == 2, run.stdout + run.stderr
+
+
+def test_a_client_that_is_closed_before_its_map_begins_ends_that_map_only(
+    client: Any, cluster: Any, model: Model
+) -> None:
+    """It ended what has all maps of the kernel, for good."""
+    go_on = threading.Event()
+    get_runtime().cluster.thread.call_soon(lambda: go_on.wait(LIMIT))
+    theirs: Any = distributed.Client(cluster, set_as_default=False)
+    mapped = delegate_map(["never asked"], client=theirs)
+    theirs.close()
+    go_on.set()
+    (result,) = ended(mapped)
+    assert result.status == "failed"
+    assert "connection with the Dask scheduler" in (result.error or {})["message"]
+    other = delegate_map(["still here"], client=client)
+    assert ended(other)[0].text == "Answer to still here"

@@ -157,3 +157,49 @@ async def test_ours_goes_on_with_the_originals_thread(lab: Lab, program: str) ->
     outputs = [i for i in lab.fake.requests[-1]["input"] if i["type"] == "function_call_output"]
     assert [item["call_id"] for item in outputs] == ["c1", "c2"]
     assert "\nhi" in f"{outputs[0]['output']}{outputs[1]['output']}"
+
+
+FLAGS: Json = {
+    "sandbox_approval": False,
+    "rules": True,
+    "mcp_elicitations": False,
+    "request_permissions": True,
+    "skill_approval": False,
+}
+
+
+@originals
+async def test_flags_of_the_approval_policy_travel_there_and_back(lab: Lab, program: str) -> None:
+    policy: Json = {"granular": FLAGS}
+    lab.fake.add(say("a"), say("b"), say("c"))
+    async with lab.serving() as server, connect(server, experimentalApi=True) as talk:
+        ours = await talk.start_thread(lab.workspace, approvalPolicy=policy)
+        await talk.turn(ours)
+
+    def go_on(home: Path) -> str | None:
+        shutil.copytree(lab.home / "sessions", home / "sessions")
+        with running(program, home, lab.workspace) as original:
+            asked = {"cwd": str(lab.workspace), "approvalPolicy": policy}
+            try:
+                theirs = original.call("thread/start", asked)["thread"]["id"]
+            except AssertionError as error:
+                if "unknown variant" in str(error):
+                    return None
+                raise
+            original.turn(theirs, "hello")
+            # It goes on under the policy of its settings, unless one is stated.
+            original.call("thread/resume", {"threadId": ours, "approvalPolicy": policy})
+            original.turn(ours, "go on")
+            original.end()
+            return theirs
+
+    with home_for(lab.fake.base_url) as home:
+        theirs = await anyio.to_thread.run_sync(go_on, home)
+        if theirs is None:
+            pytest.skip("this version knows no flags")
+        shutil.rmtree(lab.home / "sessions")
+        shutil.copytree(home / "sessions", lab.home / "sessions")
+    async with lab.serving() as server, connect(server) as talk:
+        for thread_id in (ours, theirs):
+            resumed = await talk.ask("thread/resume", {"threadId": thread_id})
+            assert resumed["approvalPolicy"] == policy

@@ -306,6 +306,7 @@ def stall(core, rounds):
 ends = []
 for rounds in range({rounds}):
     delegation = Delegation(conversation(), limit=4, quiet=True)
+    delegation.begin()
     begun = [delegation.add(delegate_task("first"))]
     begun[0].result()
     begun.append(delegation.add(delegate_task("second")))
@@ -326,3 +327,50 @@ def test_the_last_task_is_not_lost_whatever_the_core_is_at(kernel: Kernel, model
     run = kernel.execute(STALLED.format(rounds=ROUNDS), limit=60)
     assert run.traceback == []
     assert run.result == "{('completed', 'completed', 'completed')}"
+
+
+GIVEN_UP = """
+m = delegate_map(["first", "second"], limit=1)
+async for _ in m:
+    break
+
+async def all_of_them():
+    return await m
+
+waiting = asyncio.create_task(all_of_them())
+await asyncio.sleep(0)
+waiting.cancel()
+await asyncio.wait([waiting])
+waiting.cancelled(), m.delegates[0].status, m.results[0].text
+"""
+
+
+def test_a_map_whose_wait_is_cancelled_keeps_its_results(kernel: Kernel, model: Model) -> None:
+    """They were lost: cancelling cancelled what every delegate's end is kept in."""
+    model.will(say("fine"), say("never", deltas=9).hang(after=4))
+    assert ran(kernel, GIVEN_UP).result == "(True, 'completed', 'fine')"
+    kernel.wait_until(lambda: ran(kernel, "m.delegates[1].status").result == "'interrupted'")
+    assert ran(kernel, "m.results[1].status").result == "'interrupted'"
+
+
+LATE = """
+from codex_jupyter.notebook.conversation import conversation
+from codex_jupyter.notebook.delegate_tasks import delegate_task
+from codex_jupyter.notebook.delegation import Delegation
+
+delegation = Delegation(conversation(), limit=1_000, quiet=True)
+delegation.begin()
+delegation._handle.join(10)
+late = delegation.add(delegate_task("Too late"))
+late.ended.exception(10)
+"""
+"""More at a time than the server takes; it says so before the first task is there."""
+
+
+def test_a_task_for_delegates_that_could_not_begin_ends_at_once(
+    kernel: Kernel, model: Model
+) -> None:
+    """Nobody told it: whoever waited for it waited for ever."""
+    run = kernel.execute(LATE)
+    assert run.traceback == []
+    assert "limit" in run.result, run.result

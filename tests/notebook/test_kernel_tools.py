@@ -112,6 +112,8 @@ def test_an_error_goes_back_as_text_and_the_cell_goes_on(kernel: Kernel, model: 
         ("%no_such_magic", "no_such_magic"),
         ("1 + 1;", "no output"),
         ("'ä' + chr(0xd83d)", "ä"),
+        ("import sys; sys.stdout.write(b'x')", "TypeError"),
+        ("import sys; sys.stdout.writelines(['first ', 'second'])", "first second"),
     ],
 )
 def test_odd_code_gets_an_answer_in_text(

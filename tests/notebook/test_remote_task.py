@@ -46,6 +46,15 @@ def test_the_newest_attempt_decides(statuses: list[str], number: int, does: str)
     assert (attempt.turn_id, attempt.does) == (attempt_id(THREAD, number), does)
 
 
+FLAGS = {
+    "sandbox_approval": True,
+    "rules": True,
+    "mcp_elicitations": False,
+    "request_permissions": False,
+    "skill_approval": False,
+}
+
+
 @pytest.mark.parametrize(
     ("config", "task", "approval", "sandbox"),
     [
@@ -61,6 +70,18 @@ def test_the_newest_attempt_decides(statuses: list[str], number: int, does: str)
         # What the worker's own settings refuse stays refused, and what they ask is asked.
         ('approval_policy = "never"', {"approvalPolicy": "on-request"}, "never", "workspace-write"),
         (
+            "",
+            {"approvalPolicy": {"granular": {**FLAGS, "rules": False}}},
+            {"granular": {**FLAGS, "rules": False}},
+            "workspace-write",
+        ),
+        (
+            'approval_policy = "untrusted"',
+            {"approvalPolicy": {"granular": FLAGS}},
+            {"granular": {**FLAGS, "base": "untrusted"}},
+            "workspace-write",
+        ),
+        (
             'sandbox_mode = "danger-full-access"',
             {"approvalPolicy": "never"},
             "on-request",
@@ -69,7 +90,7 @@ def test_the_newest_attempt_decides(statuses: list[str], number: int, does: str)
     ],
 )
 def test_a_task_is_allowed_no_more_than_its_worker(
-    tmp_path: Path, config: str, task: dict[str, Any], approval: str, sandbox: str
+    tmp_path: Path, config: str, task: dict[str, Any], approval: Any, sandbox: str
 ) -> None:
     asked = params(tmp_path, config, **task)
     assert (asked["approvalPolicy"], asked["sandbox"]) == (approval, sandbox)

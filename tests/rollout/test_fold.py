@@ -127,6 +127,15 @@ def test_a_rolled_back_turn_leaves_the_view_and_the_history_but_its_id_stays_use
     assert thread.used_turn_ids == {"t1", "t2", "t3", "t4"}
 
 
+def test_an_item_that_ends_after_its_turn_was_taken_back_begins_no_turn() -> None:
+    item = {"type": "commandExecution", "id": "c1", "status": "completed"}
+    late = event("item_completed", turn_id="t2", item=item)
+    back = event("thread_rolled_back", before_turn_id="t2")
+    thread = fold(*turn_of("t1", "a"), *turn_of("t2", "b"), back, late, *turn_of("t3", "c"))
+    assert [turn["id"] for turn in thread.turns] == ["t1", "t3"]
+    assert thread.last_turn_context == {"turn_id": "t3", "model": "model-t3"}
+
+
 def test_a_rollback_restores_the_settings_before_it() -> None:
     thread = fold(
         *turn_of("t1", "a"), *turn_of("t2", "b"), event("thread_rolled_back", num_turns=1)

@@ -1,6 +1,7 @@
 """Every way a crash, an editor or a disk may leave a file: it is read, and cut only at its end."""
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,31 @@ def test_what_is_before_the_last_compaction_is_kept_small(tmp_path: Path) -> Non
     assert [turn["id"] for turn in thread.turns] == ["turn-0"]
     assert len(thread.history) == 1
     assert thread.history[0]["content"][0]["text"] == "wish 0"
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["torn", "broken"])
+def test_a_compaction_that_was_not_stored_whole_forgets_nothing(tmp_path: Path, end: bytes) -> None:
+    """A process that is killed while it writes the summary leaves the memory as it was."""
+    said = {"role": "user", "content": [{"type": "input_text", "text": "remember the whale"}]}
+    replaced = Record("compacted", {"message": "s", "replacement_history": [said] * 9})
+    path = tmp_path / "rollout.jsonl"
+    stored = encode_lines([Record("response_item", said), Record("response_item", said)])
+    path.write_bytes(GOOD + stored + encode_lines([replaced])[:-20] + end)
+    reading = read_thread(path, THREAD, archived=False)
+    assert reading.good_end == len(GOOD + stored)
+    assert len(reading.thread.history) == 3
+
+
+def test_a_huge_line_is_not_held_while_the_last_compaction_is_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "rollout.jsonl"
+    path.write_bytes(GOOD)
+    with path.open("ab") as file:
+        file.truncate(len(GOOD) + 8 * MAX_LINE_BYTES)
+    tracemalloc.start()
+    try:
+        reading = read_thread(path, THREAD, archived=False)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(reading.thread.history) == 1
+    assert most < 5 * MAX_LINE_BYTES

@@ -2,9 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from codex_jupyter.errors import (
@@ -16,7 +19,7 @@ from codex_jupyter.errors import (
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record, decode_line
+from codex_jupyter.rollout.records import Record, decode_line, encode_lines
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
 from tests.rollout.notes import note, notes
 
@@ -299,6 +302,28 @@ async def test_a_thread_that_is_deleted_while_it_is_read_does_not_exist(
         await store.records(THREAD)
 
 
+async def test_a_search_goes_on_where_a_thread_is_deleted_meanwhile(
+    store: ThreadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the folder and the reading of the file."""
+    message = '{"type":"event_msg","payload":{"type":"user_message","message":"penguins"}}\n'
+    kept, deleted = new_thread_id(), new_thread_id()
+    paths = [foreign_rollout(tmp_path, thread_id) for thread_id in (deleted, kept)]
+    for path in paths:
+        path.write_text(path.read_text() + message)
+    really_open = Path.open
+
+    def slow_open(self: Path, *given: Any, **more: Any) -> Any:
+        if self == paths[0]:
+            self.unlink(missing_ok=True)
+        return really_open(self, *given, **more)
+
+    monkeypatch.setattr(Path, "open", slow_open)
+    found = await store.search("penguins")
+    assert [thread.thread_id for thread, _place in found] == [kept]
+    assert not paths[0].exists()
+
+
 async def test_reading_needs_no_ownership(store: ThreadStore, other: ThreadStore) -> None:
     await store.reserve(THREAD)
     recorder = await store.create(THREAD, {"cwd": "/w"})
@@ -418,3 +443,41 @@ async def test_a_cancelled_call_that_began_has_happened(store: ThreadStore) -> N
         scope.cancel()
         await store.release(THREAD)
     await store.reserve(THREAD)  # giving up is never cut short
+
+
+async def test_a_fork_whose_asker_goes_away_happens_or_leaves_nothing(tmp_path: Path) -> None:
+    during: list[Callable[[], None]] = []
+
+    def sync(descriptor: int) -> None:
+        os.fsync(descriptor)
+        while during:
+            anyio.from_thread.run_sync(during.pop())
+
+    store, copy = ThreadStore(tmp_path, disk=Disk(sync=sync)), new_thread_id()
+    await store.reserve(THREAD)
+    recorder = await store.create(THREAD, {"cwd": "/w"})
+    await recorder.write([note("one")])
+    await store.reserve(copy)
+    forked = None
+    with anyio.CancelScope() as asking:
+        during.append(asking.cancel)
+        forked = await store.fork(THREAD, copy)
+    assert (await store.read(copy) is None) == (forked is None)
+    await store.aclose()
+
+
+async def test_a_line_that_was_being_written_during_a_search_is_found_by_the_next_one(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Also in a thread of which turns were taken back, which is read in another way."""
+    path = foreign_rollout(tmp_path, THREAD)
+    back = Record("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
+    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+    line = encode_lines([told])
+    with path.open("ab") as file:
+        file.write(encode_lines([back]) + line[:40])
+        file.flush()
+        assert await store.search("penguins") == []
+        file.write(line[40:])
+        file.flush()
+    assert [thread.thread_id for thread, _ in await store.search("penguins")] == [THREAD]

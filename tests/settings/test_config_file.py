@@ -97,14 +97,14 @@ def test_broken_toml_is_refused_with_its_line(text: str, line: int) -> None:
             'approval_policy = "on-failure"',
             1,
             "approval_policy",
-            'must be one of "untrusted", "on-request", "never"; it is "on-failure": '
-            "it was removed; use on-request",
+            'must be one of "untrusted", "on-request", "never", or a table `granular`; '
+            'it is "on-failure": it was removed; use on-request',
         ),
         (
-            "[approval_policy.granular]\nrules = true\n",
-            1,
-            "approval_policy",
-            "it is a table",
+            "[approval_policy.granular]\nrules = 3\n",
+            2,
+            "approval_policy.granular.rules",
+            "must be true or false; it is 3",
         ),
         (
             "[model_providers.x]\nname = 'x'\nrequest_max_retries = -1\n",

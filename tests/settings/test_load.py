@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from codex_jupyter.errors import ConfigError
 from codex_jupyter.settings import Settings, remember_choice
+from codex_jupyter.settings.approval import Granular
 
 MOCK = """
 model = "mock-model"
@@ -123,6 +125,53 @@ def test_overrides_of_a_request_are_laid_on_top_and_leave_the_original(tmp_path:
     )
     assert changed.with_overrides({"approval_policy": "untrusted"}).model == "m2"
     assert base.with_overrides({}) is base
+
+
+FLAGS = """
+[approval_policy.granular]
+sandbox_approval = false
+rules = true
+mcp_elicitations = true
+"""
+
+
+def test_flags_of_the_approval_policy_are_put_together_from_all_places(tmp_path: Path) -> None:
+    stated = Granular(sandbox_approval=False, rules=True, mcp_elicitations=True)
+    assert load(tmp_path, text=FLAGS).approval_policy == stated
+    changed = load(tmp_path, "approval_policy.granular.rules=false").approval_policy
+    assert changed == replace(stated, rules=False)
+    assert load(tmp_path, "approval_policy=never").approval_policy == "never"
+    profile = "[profiles.p.approval_policy.granular]\nskill_approval = true\n"
+    named = load(tmp_path, "profile=p", text=FLAGS + profile).approval_policy
+    assert named == replace(stated, skill_approval=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("\n[approval_policy.granular]\nrules = true", 2, "must say `granular.sandbox_approval`"),
+        ("[approval_policy.fine]\nrules = true", 1, "must be a word, or a table of which"),
+        (FLAGS + "[approval_policy.fine]\n", 2, "must be a word, or a table of which"),
+    ],
+)
+def test_flags_that_are_not_whole_are_refused_where_they_stand(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        load(tmp_path, text=text)
+    assert (caught.value.line, caught.value.key) == (line, "approval_policy")
+
+
+def test_a_role_may_have_flags_and_no_others_than_there_are(tmp_path: Path) -> None:
+    text = f"[agents.quiet]\ndescription = 'd'\nconfig_file = '{tmp_path / 'quiet.toml'}'\n"
+    (tmp_path / "quiet.toml").write_text(FLAGS)
+    role = load(tmp_path, text=text).agents.roles["quiet"]
+    assert role.approval_policy == Granular(
+        sandbox_approval=False, rules=True, mcp_elicitations=True
+    )
+    (tmp_path / "quiet.toml").write_text("[approval_policy.granular]\nrules = true\n")
+    with pytest.raises(ConfigError, match=r"quiet\.toml, `approval_policy`: must say `granular"):
+        load(tmp_path, text=text)
 
 
 def test_equal_settings_have_equal_providers(tmp_path: Path) -> None:

@@ -160,3 +160,9 @@ def test_what_was_taken_back_is_cancelled() -> None:
 def test_other_answers_are_left_alone() -> None:
     said = {"decision": "accept", "digest": "d"}
     assert answer_for("item/commandExecution/requestApproval", {}, said) == said
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-Infinity", "1e999"])
+def test_a_number_that_json_cannot_carry_fits_no_field(typed: str) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "number"}}}
+    assert content_of({"requestedSchema": schema}, {"n": {"answers": [typed]}}) is None

@@ -222,3 +222,15 @@ def test_any_order_of_notifications_gives_ops_that_rebuild_the_state(
     for method, params in notifications:
         story.tell(method, **params)
     assert replayed(story.ops) == story.state.snapshot()
+
+
+def test_a_plan_of_thousands_of_steps_keeps_a_snapshot_within_its_bytes() -> None:
+    state = TurnState("t", "u")
+    plan = [{"step": "x" * 300, "status": "pending"}] * 3_000
+    state.apply("turn/plan/updated", {"threadId": "t", "turnId": "u", "plan": plan})
+    item = {"type": "agentMessage", "id": "a", "text": "All done."}
+    state.apply("item/completed", {"threadId": "t", "turnId": "u", "item": item})
+    snapshot = state.snapshot(max_bytes=65_536)
+    assert len(json.dumps(snapshot, ensure_ascii=False, separators=(",", ":"))) <= 65_536
+    assert snapshot["truncated"]
+    assert snapshot["items"] == [item]

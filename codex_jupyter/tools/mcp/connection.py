@@ -36,6 +36,9 @@ _calling: ContextVar[str | None] = ContextVar("mcp_call", default=None)
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "USER", "LOGNAME", "SHELL")
 """What a program needs to run. Nothing that could be a key."""
 
+_CONNECTION_CLOSED: Final = (-32_000, "Connection closed")
+"""Code and text of the library's own error; servers use the code for errors of theirs, too."""
+
 _TAIL_BYTES: Final = 2_000
 _MAX_TOOLS: Final = 1_000
 
@@ -136,25 +139,32 @@ class McpConnection:
 
     async def _run(self, ready: anyio.Event) -> None:
         tag = secrets.token_hex(8)
-        with tempfile.TemporaryFile() as words:
-            try:
-                with anyio.CancelScope() as scope:
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(self._cancel_when_stopped, scope, ready)
-                        async with self._connected(tag, words) as session:
-                            self._session = session
-                            self.tools = await _all_tools(session)
-                            ready.set()
-                            await self._stop.wait()
-                        tasks.cancel_scope.cancel()
-            except Exception as error:  # noqa: BLE001 - a library's boundary: whatever it raises
-                self._problem = _words_of(error, words)
-            finally:
-                self._session = None
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(kill_tagged, (tag,))
-                ready.set()
-                self._ended.set()
+        try:
+            with tempfile.TemporaryFile() as words:
+                await self._hold(tag, words, ready)
+        except OSError as error:
+            self._problem = f"there is no file for what it says: {error}"
+        finally:
+            self._session = None
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(kill_tagged, (tag,))
+            ready.set()
+            self._ended.set()
+
+    async def _hold(self, tag: str, words: Any, ready: anyio.Event) -> None:
+        """Keep the connection until it is to stop, or has failed."""
+        try:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._cancel_when_stopped, scope, ready)
+                    async with self._connected(tag, words) as session:
+                        self._session = session
+                        self.tools = await _all_tools(session)
+                        ready.set()
+                        await self._stop.wait()
+                    tasks.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 - a library's boundary: whatever it raises
+            self._problem = _words_of(error, words)
 
     async def _cancel_when_stopped(self, scope: anyio.CancelScope, ready: anyio.Event) -> None:
         await self._stop.wait()
@@ -235,8 +245,13 @@ class McpConnection:
 
 
 def _is_gone(error: Exception) -> bool:
-    """Whether the server has ended; the library words it in several ways."""
+    """Whether the server has ended; the library words it in several ways.
+
+    An answer of the server's that speaks of something closed is no end.
+    """
     lost = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
+    if (code := getattr(error, "code", None)) is not None:
+        return (code, getattr(error, "message", None)) == _CONNECTION_CLOSED
     return isinstance(error, lost) or "closed" in str(error).lower()
 
 

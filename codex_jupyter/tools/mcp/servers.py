@@ -175,11 +175,15 @@ class McpServers:
     async def _elicit(self, server: str, asked: Json, mark: str | None) -> Json:
         """Put a server's question to the user, in the turn whose call is running; else decline.
 
+        Under a policy that shows no forms it is declined at once.
+
         Without a mark nothing tells to which of several calls it belongs. The newest asks, and
         the next one if that ends without an answer.
         """
         outcome: Outcome = Withdrawn("no call is running")
         while (mine := self._asking(server, mark)) is not None:
+            if not mine.context.policy.shows_forms:
+                return {"action": "decline"}
             outcome = Withdrawn("the call is over")
             # A form does not outlive the call, which may have a limit of its own.
             with mine.over.scope():

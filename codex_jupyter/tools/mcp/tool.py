@@ -125,4 +125,5 @@ class McpTool:
             item_id=call.item_id,
             digest=digest_of("mcp", self._server, self._described["name"], arguments),
             session_keys=(("mcp", self._server, str(self._described["name"])),),
+            kind=None,
         )

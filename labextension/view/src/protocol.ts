@@ -832,7 +832,7 @@ export interface DelegateTaskParams {
   effort?: string | null;
   cwd?: string | null;
   /** Counts as far as it allows no more than the thread's, as does `sandboxPolicy`. */
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   sandboxPolicy?: SandboxPolicy | null;
   outputSchema?: unknown;
 }
@@ -1207,6 +1207,27 @@ export interface GitInfoChange {
   sha?: string | null;
   branch?: string | null;
   originUrl?: string | null;
+}
+
+/** Which kinds of questions are put to somebody; the others are refused at once. */
+export interface GranularFlags {
+  /** For commands, patches, and the tools that a client brings. */
+  sandbox_approval: boolean;
+  /** Carried: nothing here asks because of a rule. */
+  rules: boolean;
+  /** For the forms and addresses that MCP servers show. Calls of their tools have no flag. */
+  mcp_elicitations: boolean;
+  /** Carried: nothing here asks for permissions. */
+  request_permissions?: boolean;
+  /** Carried: nothing here asks before a skill is used. */
+  skill_approval?: boolean;
+  /** Ours. Present if another policy than `on-request` says what is asked that no flag refuses: so it is in a thread below one whose policy is another one than its own. */
+  base?: 'untrusted' | 'on-request' | 'never' | null;
+}
+
+/** Ask as under `on-request`, but only what the flags say. As the value of a request's member it needs `experimentalApi`. */
+export interface GranularPolicy {
+  granular: GranularFlags;
 }
 
 /** The hooks of one working directory: there are none here. */
@@ -2318,7 +2339,7 @@ export interface ThreadForkParams {
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
@@ -2435,7 +2456,7 @@ export interface ThreadOpened {
   model: string;
   modelProvider: string;
   cwd: string;
-  approvalPolicy: 'untrusted' | 'on-request' | 'never';
+  approvalPolicy: 'untrusted' | 'on-request' | 'never' | GranularPolicy;
   approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
   sandbox: SandboxPolicy;
   reasoningEffort?: string | null;
@@ -2504,7 +2525,7 @@ export interface ThreadResumeParams {
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
@@ -2529,7 +2550,7 @@ export interface ThreadResumed {
   model: string;
   modelProvider: string;
   cwd: string;
-  approvalPolicy: 'untrusted' | 'on-request' | 'never';
+  approvalPolicy: 'untrusted' | 'on-request' | 'never' | GranularPolicy;
   approvalsReviewer: 'user' | 'auto_review' | 'guardian_subagent';
   sandbox: SandboxPolicy;
   reasoningEffort?: string | null;
@@ -2609,7 +2630,7 @@ export interface ThreadSettings {
   model: string;
   modelProvider: string;
   cwd: string;
-  approvalPolicy: string;
+  approvalPolicy: 'untrusted' | 'on-request' | 'never' | GranularPolicy;
   approvalsReviewer: string;
   sandboxPolicy: SandboxPolicy;
   effort?: string | null;
@@ -2621,7 +2642,7 @@ export interface ThreadSettingsParams {
   threadId: string;
   model?: string | null;
   cwd?: string | null;
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
   effort?: string | null;
@@ -2659,7 +2680,7 @@ export interface ThreadStartParams {
   model?: string | null;
   modelProvider?: string | null;
   cwd?: string | null;
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandbox?: 'read-only' | 'workspace-write' | 'danger-full-access' | null;
   config?: Record<string, unknown> | null;
@@ -2882,7 +2903,7 @@ export interface TurnStartParams {
   input: Array<UserInput>;
   clientUserMessageId?: string | null;
   cwd?: string | null;
-  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | null;
+  approvalPolicy?: 'untrusted' | 'on-request' | 'never' | GranularPolicy | null;
   approvalsReviewer?: 'user' | 'auto_review' | 'guardian_subagent' | null;
   sandboxPolicy?: SandboxPolicy | null;
   model?: string | null;

@@ -1,0 +1,87 @@
+"""Input that a turn has taken is never lost, however the turn is stopped."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+import pytest
+
+from codex_jupyter.core.config import ThreadOptions
+from codex_jupyter.core.spoken import Spoken
+from codex_jupyter.errors import RolloutError
+from codex_jupyter.protocol.items import LocalImageInput, TextInput
+from codex_jupyter.rollout.disk import Disk
+from tests.core.tree import growing, prompt, words_of
+from tests.fake_model import say
+
+pytestmark = pytest.mark.anyio
+
+KNOWN = {"text": "the sea is deep"}
+
+
+async def test_a_hard_stop_while_input_is_taken_in_loses_none_of_it(tmp_path: Path) -> None:
+    stops: list[Callable[[], None]] = []
+
+    def write(descriptor: int, data: bytes | memoryview) -> int:
+        while stops and b"a first word" in bytes(data):
+            anyio.from_thread.run_sync(stops.pop())
+        return os.write(descriptor, data)
+
+    async with growing(tmp_path, disk=Disk(write=write)) as tree:
+        root = await tree.root()
+        tree.plan("#go", say("one moment", deltas=3).hang(after=3))
+        turn_id = await tree.begin(root, "#go")
+        await tree.hanging()
+        image = LocalImageInput(type="localImage", path=str(tmp_path / "none.png"))
+        root.steer(turn_id, Spoken(prompt("a first word")))
+        root.steer(turn_id, Spoken((TextInput(text="and a picture"), image)))
+        root.steer(turn_id, Spoken(prompt("and a last one")))
+        stops += [lambda: root.interrupt(turn_id)] * 2
+        tree.fake.resume()
+        assert (await tree.end_of(turn_id))["status"] == "interrupted"
+        shown = [item["content"][0]["text"] for item in tree.items(root, "userMessage")]
+        assert shown == ["#go", "a first word", "and a picture", "and a last one"]
+
+
+async def test_input_is_not_taken_by_a_turn_that_then_cannot_begin(tmp_path: Path) -> None:
+    reached, gate, problems = anyio.Event(), threading.Event(), list[BaseException]()
+
+    def write(descriptor: int, data: bytes | memoryview) -> int:
+        if b"the refused one" in bytes(data):
+            anyio.from_thread.run_sync(reached.set)
+            assert gate.wait(30)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, data)
+
+    async with growing(tmp_path, disk=Disk(write=write)) as tree:
+        root = await tree.root()
+
+        async def refused() -> None:
+            try:
+                await tree.begin(root, "#go the refused one")
+            except RolloutError as problem:
+                problems.append(problem)
+
+        async def taken() -> None:
+            turn_ids.append(await tree.begin(root, "#two come too"))
+
+        turn_ids: list[str] = []
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refused)
+                await reached.wait()
+                await root.inject([{"role": "user", "content": [{"type": "input_text"} | KNOWN]}])
+                tasks.start_soon(taken)
+                await anyio.wait_all_tasks_blocked()
+                gate.set()
+        assert len(problems) == 1
+        assert (await tree.end_of(turn_ids[0]))["status"] == "completed"
+        assert words_of(tree.requests["#two"][-1])[-1] == "#two come too"
+        await tree.manager.close(root.thread_id)
+        again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+        await tree.turn(again, "and what else?")
+        assert KNOWN["text"] in words_of(tree.requests["#two"][-1])
