@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
@@ -28,6 +27,7 @@ from codex_jupyter.notebook.outcome import (
     tell_in_one_line,
     unless_stopped,
 )
+from codex_jupyter.notebook.stopping import Stopping, interrupt_turn
 from codex_jupyter.notebook.turn_display import QuietDisplay
 from codex_jupyter.notebook.waiting import Bench, Job, Stops, interrupt_kernel_code, stoppable
 from codex_jupyter.view.turn_state import PendingRequest, TurnState
@@ -54,18 +54,6 @@ _HOLD_AFTER: Final = 1.0
 
 
 _WHOLE: Final = 64 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Stop:
-    """How far stopping has got."""
-
-    presses: int = 0
-    own_signals: int = 0
-    """Interrupts that we sent to the main thread, and that are on their way back to us."""
-
-    gave_up: bool = False
-    failure: BaseException | None = None
 
 
 class TurnHandle:
@@ -114,7 +102,7 @@ class TurnHandle:
         self._display = display
         self._params = params
         self._method = method
-        self._stop = _Stop()
+        self._stop = Stopping()
         self._in_line: anyio.CancelScope | None = None
         """Of the wait for a turn that has the thread."""
 
@@ -293,6 +281,7 @@ class TurnHandle:
             try:
                 await self.bench.wait_async()
             except BaseException:
+                stops.stay()
                 self.interrupt()
                 await self._wait_for_end()
                 raise
@@ -309,7 +298,7 @@ class TurnHandle:
 
     def interrupt_delegate(self, thread_id: str, turn_id: str) -> None:
         """Stop one of the turn's delegates, from any thread."""
-        self._core.post(lambda client: _interrupt(client, thread_id, turn_id))
+        self._core.post(lambda client: interrupt_turn(client, thread_id, turn_id))
 
     def join(self, seconds: float) -> None:
         """Wait until the turn has ended, for so long at most; not on the core's loop."""
@@ -440,7 +429,7 @@ class TurnHandle:
 
     async def interrupt_server(self, client: "CodexClient") -> None:
         """Ask the server to stop the turn; on the core's loop."""
-        await _interrupt(client, self.thread_id, self.server_turn_id)
+        await interrupt_turn(client, self.thread_id, self.server_turn_id)
 
     def _fail(self, problem: BaseException) -> None:
         if self._stop.failure is None:
@@ -482,12 +471,6 @@ class TurnHandle:
         if result.status == "failed":
             raise TurnFailedError(result)
         return result
-
-
-async def _interrupt(client: "CodexClient", thread_id: str, turn_id: str) -> None:
-    # Else it has ended by itself, or never began; either way nothing is left to stop.
-    with suppress(RemoteError, PeerClosedError):
-        await client.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
 
 
 def _nothing() -> None:

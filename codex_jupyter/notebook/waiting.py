@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -27,6 +27,10 @@ __all__ = [
     "interrupts_held",
     "stoppable",
 ]
+
+
+_BETWEEN: Final = contextmanager.__code__.co_filename
+"""Where a thread is between a ``with`` statement and the block it opens or ends."""
 
 
 @dataclass(slots=True)
@@ -183,6 +187,10 @@ class Stops:
             self.in_body and self.seen > 1 and not self.has_raised and not self.bench.is_waited_for
         )
 
+    def stay(self) -> None:
+        """Raise nothing in the rest of the block: a loop runs in it, and would not survive that."""
+        self.in_body = False
+
 
 class _Signals:
     """SIGINT as long as turns are waited for: it goes to all of them, by a pipe.
@@ -231,13 +239,15 @@ class _Signals:
         _signals = None
         signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
 
-    def _interrupt_code(self, _number: int, _frame: FrameType | None) -> None:
+    def _interrupt_code(self, _number: int, frame: FrameType | None) -> None:
         for wait in self.waits:
             wait.seen += 1
         if not self._has_pipe:
             self._on_loop(partial(_tell, list(self.waits)))
+        # Raised between a statement and its block, it would leave the block open.
+        is_between = frame is not None and frame.f_code.co_filename == _BETWEEN
         for wait in self.waits:
-            if wait.wants_out:
+            if wait.wants_out and not is_between:
                 wait.has_raised = True
                 raise KeyboardInterrupt
         # Code that waits for a turn of its own goes on when that turn has ended.

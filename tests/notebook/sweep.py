@@ -7,6 +7,7 @@ first signal is sent from outside: past that point the n-th place gets a second 
 out.
 """
 
+import _thread
 import dis
 import json
 import signal
@@ -36,13 +37,37 @@ ENDS_WITHIN = 10.0
 _UNSAFE = "/threading.py"
 """An interrupt inside of a wait of its conditions raises other errors, which is Python's own."""
 
-_LOOKS_AFTER = ("CALL", "CALL_FUNCTION_EX", "RESUME", "JUMP_BACKWARD", "CALL_KW")
-"""Instructions after which the interpreter looks for signals, and nowhere else."""
+_LOOKS = (
+    *("CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD"),
+    *("BEFORE_WITH", "WITH_EXCEPT_START", "FOR_ITER"),
+)
+"""Instructions in which the interpreter looks for signals: at the start of what they call, or after
+what has no such start."""
+
+
+class _Press(int):
+    """A signal, sent by a look at ``now``: in no call, after which the tracer would get it."""
+
+    now = property(_thread.interrupt_main)
+
+
+_PRESS = _Press(signal.SIGINT)
 
 
 @cache
 def _instructions(code: CodeType) -> dict[int, str]:
     return {found.offset: found.opname for found in dis.get_instructions(code)}
+
+
+def _throws(frame: FrameType) -> bool:
+    """Whether a block of a generator's is told of an error: not a place, but a tracer makes it one.
+
+    A generator that is thrown into looks for signals only in what it calls then. Traced, it calls
+    the tracer before it can catch anything.
+    """
+    code = frame.f_code
+    is_end = code.co_name == "__exit__" and code.co_filename.endswith("/contextlib.py")
+    return is_end and frame.f_locals.get("typ") is not None
 
 
 @dataclass
@@ -58,19 +83,16 @@ class _Tracer:
         name = frame.f_code.co_filename
         if _UNSAFE in name or not any(folder in name for folder in self.folders):
             return None
-        names, looks = _instructions(frame.f_code), False
+        names = _instructions(frame.f_code)
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
 
         def local(frame: FrameType, event: str, _arg: object) -> Any:
-            nonlocal looks
-            if event != "opcode":
-                return local
-            if looks:
+            looks = event == "opcode" and names.get(frame.f_lasti) in _LOOKS
+            if looks and not _throws(frame):
                 self.places += 1
                 if self.places == self.n:
                     self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                    signal.raise_signal(signal.SIGINT)
-            looks = names.get(frame.f_lasti) in _LOOKS_AFTER
+                    _ = _PRESS.now
             return local
 
         return local
@@ -132,7 +154,8 @@ def sweep(
         if count % 20 == 0:
             fresh()
         tracer = _Tracer(n, folders)
-        outcome = _pressed(act, tracer)
+        problem = _pressed(act, tracer)
+        outcome = _name_of(problem)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         for one in begun:
             (getattr(one, "stop", None) or one.interrupt)()
@@ -146,7 +169,8 @@ def sweep(
     print(json.dumps({"places": tracer.places, "outcomes": outcomes, "bad": bad}))  # noqa: T201 - for the test
 
 
-def _pressed(act: Callable[[], object], tracer: _Tracer) -> str:
+def _pressed(act: Callable[[], object], tracer: _Tracer) -> BaseException | None:
+    """Return what came; IPython keeps that as well, and with it every frame that it left."""
     try:
         with _Rescue(tracer):
             sys.settrace(tracer)
@@ -155,8 +179,14 @@ def _pressed(act: Callable[[], object], tracer: _Tracer) -> str:
             finally:
                 sys.settrace(None)
     except BaseException as problem:  # noqa: BLE001 - told to the test
-        return type(problem).__name__ if isinstance(problem, KeyboardInterrupt) else repr(problem)
-    return "nothing"
+        return problem
+    return None
+
+
+def _name_of(problem: BaseException | None) -> str:
+    if isinstance(problem, KeyboardInterrupt):
+        return type(problem).__name__
+    return "nothing" if problem is None else repr(problem)
 
 
 def _left_over(handler: object) -> Iterator[str]:

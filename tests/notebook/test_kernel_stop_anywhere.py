@@ -70,8 +70,6 @@ def test_a_stop_at_every_seventh_moment_leaves_no_turn(kernel: Kernel, model: Mo
 @pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
 def test_wherever_a_stop_comes_no_turn_runs_on(kernel: Kernel, model: Model, act: str) -> None:
-    if kernel.core == "server" and "delegate" in act and "begun" in act:
-        pytest.skip("two stops in a row of a map in a server sometimes leave it running: open")
     model.will(*[say("One.").hang(after=3) for _ in range(3_000)])
     assert swept(kernel, act, "fresh=new", 280)["places"] > 100
 

@@ -1,5 +1,6 @@
 """The wait of the main thread: it runs what is left for it, and it can be stopped."""
 
+import _thread
 import asyncio
 import ctypes
 import os
@@ -245,6 +246,35 @@ def test_a_second_signal_gets_out_of_what_hangs_on_the_way_to_the_wait(
         begin()
     assert told == [1, 1]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Press(int):
+    """A signal, sent by a look at ``now``: in no call, so it is met in the next one."""
+
+    now = property(_thread.interrupt_main)
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_a_second_signal_between_a_block_and_its_end_leaves_no_block_open(
+    portal: BlockingPortal,
+) -> None:
+    """It did: the handler stayed ours as long as somebody kept the error, as IPython does."""
+    before = signal.getsignal(signal.SIGINT)
+    press, told = Press(signal.SIGINT), list[int]()
+    with stoppable(Bench(None), watch_on(portal), lambda: told.append(1)) as stops:
+        signal.raise_signal(signal.SIGINT)
+        _ = press.now
+    assert (stops.seen, told) == (2, [1, 1])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_block_with_a_loop_in_it_raises_nothing(portal: BlockingPortal) -> None:
+    told: list[int] = []
+    with stoppable(Bench(None), watch_on(portal), lambda: told.append(1)) as stops:
+        stops.stay()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert told == [1, 1]
 
 
 def test_a_block_inside_of_one_of_the_same_turn_is_part_of_it(portal: BlockingPortal) -> None:
