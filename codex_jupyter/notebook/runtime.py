@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -279,8 +280,9 @@ class KernelRuntime:
         with interrupts_held():  # what is left out here would never be closed
             self.shell.events.unregister("post_run_cell", self._end_cell)
             acts, self._after_cell = self._after_cell, []
-            for act in acts:
-                act()
+            with ExitStack() as all_of_them:  # also when one of them is interrupted
+                for act in reversed(acts):
+                    all_of_them.callback(act)
 
     def hello(self, turn_id: str) -> Json | None:
         """Note that a page shows a turn."""
