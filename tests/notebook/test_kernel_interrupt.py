@@ -297,6 +297,23 @@ def test_stops_while_a_cancelled_wait_ends_do_not_end_the_kernel(
     works_after(kernel, model)
 
 
+ENDS_INTERRUPTED = """
+from codex_jupyter.notebook.runtime import get_runtime
+
+def interrupted():
+    raise KeyboardInterrupt
+
+ended = []
+for act in (interrupted, lambda: ended.append(1)):
+    get_runtime().at_end_of_cell(act)
+"""
+
+
+def test_an_interrupt_as_a_cell_ends_leaves_nothing_of_the_end_out(kernel: Kernel) -> None:
+    kernel.execute(ENDS_INTERRUPTED)
+    assert kernel.execute("ended").result == "[1]"
+
+
 def test_a_turn_that_is_stopped_at_once_ends(kernel: Kernel, model: Model) -> None:
     model.will(*[say("One two.", deltas=2).hang(after=3) for _ in range(5)])
     run = kernel.execute(
