@@ -89,7 +89,8 @@ def _shown(item: Json, cwd: str) -> tuple[str, str, Json]:
             return name, "other", _call(item, _mcp_content(item))
         case "dynamicToolCall":
             content = [_part(part) for part in item.get("contentItems") or ()]
-            return str(item.get("tool")), "execute", _call(item, content)
+            space, tool = item.get("namespace"), str(item.get("tool"))
+            return f"{space}.{tool}" if space else tool, "execute", _call(item, content)
         case "webSearch":
             query = str(item.get("query") or "")
             return f"Search the web: {query}", "fetch", {"rawInput": {"query": query}}
@@ -187,4 +188,6 @@ def _part(part: Json) -> Json:
     if comma and head.startswith("data:image/"):
         image = {"type": "image", "data": data, "mimeType": head.removeprefix("data:")}
         return {"type": "content", "content": image}
+    if part.get("type") == "inputAudio":
+        return text_content("[audio]")
     return text_content(str(part.get("text") or url)[:MAX_SHOWN])

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from codex_jupyter.protocol.requests import DynamicToolSpec
-from codex_jupyter.tools.dynamic import DynamicTool
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
+from codex_jupyter.tools.dynamic import dynamic_tools
 from codex_jupyter.tools.exec_tools import ExecCommandTool, WriteStdinTool
 from codex_jupyter.tools.patch_tool import PatchTool
 from codex_jupyter.tools.plan import PlanTool
@@ -23,7 +23,7 @@ BUILTIN_TOOLS: Final = (
     "update_plan",
     "request_user_input",
 )
-"""Names that a client's own tool cannot have."""
+"""Names of what every thread has."""
 
 
 def builtin_tools(terminals: Terminals, specs: Sequence[DynamicToolSpec]) -> ToolRegistry:
@@ -36,6 +36,6 @@ def builtin_tools(terminals: Terminals, specs: Sequence[DynamicToolSpec]) -> Too
             QuestionTool(),
             ExecCommandTool(terminals),
             WriteStdinTool(terminals),
-            *map(DynamicTool, specs),
+            *dynamic_tools(specs),
         ]
     )

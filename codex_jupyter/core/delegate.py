@@ -16,9 +16,9 @@ from codex_jupyter.core.turn_parts import EndedTurn
 from codex_jupyter.errors import DelegateError, InvalidRequestError, ThreadNotFoundError
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.protocol.items import UserInput
 from codex_jupyter.protocol.ops import Submission, TurnOp, UserTurn
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.settings.approval import ApprovalPolicy
 

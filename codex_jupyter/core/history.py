@@ -20,6 +20,7 @@ from codex_jupyter.protocol.items import (
     UserInput,
 )
 from codex_jupyter.protocol.ops import ToolMessage
+from codex_jupyter.tools.output import NO_AUDIO
 
 __all__ = ["History", "estimated_tokens", "tool_message", "user_message", "without_last_images"]
 
@@ -209,6 +210,17 @@ def _local_image(path: Path) -> Json:
 
 
 def _sendable(item: Json) -> Json:
-    if _NOT_SENT.isdisjoint(item):
-        return item
-    return {name: value for name, value in item.items() if name not in _NOT_SENT}
+    if not _NOT_SENT.isdisjoint(item):
+        item = {name: value for name, value in item.items() if name not in _NOT_SENT}
+    for name in ("content", "output"):
+        parts: Any = item.get(name)
+        if isinstance(parts, list) and any(map(_is_audio, cast("list[Any]", parts))):
+            # The original stores what a tool gave back, and replaces it as it is sent.
+            said = {"type": "input_text", "text": NO_AUDIO}
+            kept = [said if _is_audio(part) else part for part in cast("list[Any]", parts)]
+            item = {**item, name: kept}
+    return item
+
+
+def _is_audio(part: Any) -> bool:
+    return isinstance(part, dict) and cast("Json", part).get("type") == "input_audio"

@@ -35,6 +35,7 @@ from codex_jupyter.errors import (
 )
 from codex_jupyter.ids import ThreadId, TurnId, same_turn_id
 from codex_jupyter.model.interface import ModelClient
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.protocol.events import (
     Event,
     SettingsChanged,
@@ -49,7 +50,6 @@ from codex_jupyter.protocol.ops import (
     TurnOverrides,
     UserTurn,
 )
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.records import Record

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import ConfigDict, TypeAdapter
+
 from codex_jupyter.core.agent_tools import equip_with_agents
 from codex_jupyter.core.config import (
     SessionConfig,
@@ -22,9 +24,9 @@ from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import ConfigError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.model.interface import ModelClient
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec, DynamicToolSpecs
 from codex_jupyter.protocol.events import Event
 from codex_jupyter.protocol.ops import Delegation, Review
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.reader import StoredThread
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
@@ -41,6 +43,10 @@ _KEYS: Final = {
     "sandbox_policy": "sandbox_mode",
 }
 """Under which key of a config a member of a stored turn's settings is asked for."""
+
+_STORED_TOOLS: Final[TypeAdapter[list[DynamicToolSpec]]] = TypeAdapter(
+    DynamicToolSpecs, config=ConfigDict(defer_build=True)
+)
 
 
 class SessionBuilder:
@@ -139,7 +145,7 @@ class SessionBuilder:
         sandbox = stored_sandbox(last.get("sandbox_policy"))
         if sandbox is not None and options.sandbox is None and not _details_sandbox(asked):
             config = replace(config, sandbox=sandbox)
-        tools = [DynamicToolSpec.model_validate(tool) for tool in meta.get("dynamic_tools") or ()]
+        tools = _STORED_TOOLS.validate_python(meta.get("dynamic_tools") or [])
         return self.new(
             stored.thread_id,
             config,

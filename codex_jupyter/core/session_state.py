@@ -33,7 +33,7 @@ from codex_jupyter.protocol.jsonrpc import MAX_DELTA_CHARS
 from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rollout.late import LateRecorder
 from codex_jupyter.rollout.memory import MemoryRecorder
-from codex_jupyter.rollout.recorder import Recorder
+from codex_jupyter.rollout.recorder import WRITE_LIMIT, Recorder
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.tools.policy import SessionApprovals
 
@@ -42,9 +42,6 @@ __all__ = ["SessionState", "sum_of_tokens"]
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 Publish = Callable[[Event], None]
-
-_WRITE_LIMIT: Final = 30.0
-"""Seconds after which a record that the disk does not take fails the turn."""
 
 _DECISIONS: Final = frozenset({"accept", "acceptForSession", "decline", "cancel"})
 _FLAGS: Final = {
@@ -203,11 +200,11 @@ class SessionState:
         if self.recorder is None or not records:
             return
         try:
-            with anyio.fail_after(_WRITE_LIMIT, shield=True):
+            with anyio.fail_after(WRITE_LIMIT, shield=True):
                 await self.recorder.write(records)
         except TimeoutError:
             raise RolloutError(
-                f"{self.recorder.path} did not take a record within {_WRITE_LIMIT:.0f} s; "
+                f"{self.recorder.path} did not take a record within {WRITE_LIMIT:.0f} s; "
                 "check the disk"
             ) from None
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import anyio
 import anyio.abc
 
+from codex_jupyter.core.agent_tools import AGENT_TOOLS
 from codex_jupyter.core.builtin_tools import BUILTIN_TOOLS
 from codex_jupyter.core.config import SessionConfig, ThreadOptions
 from codex_jupyter.core.containment import contained
@@ -28,8 +29,8 @@ from codex_jupyter.errors import (
 )
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import ThreadId, new_thread_id
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.protocol.events import Event, ThreadClosed, ThreadStarted
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.cutting import WHOLE, Cut
 from codex_jupyter.rollout.memory import MemoryRecorder
 from codex_jupyter.rollout.reader import StoredThread
@@ -37,12 +38,15 @@ from codex_jupyter.rollout.recorder import Recorder
 from codex_jupyter.rollout.records import Record
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings
-from codex_jupyter.tools.dynamic import check_dynamic_tools
+from codex_jupyter.tools.dynamic_checks import check_dynamic_tools
 
 __all__ = ["ThreadManager"]
 
 Json = dict[str, Any]
 _log = logging.getLogger(__name__)
+
+_RESERVED: Final = (*BUILTIN_TOOLS, *AGENT_TOOLS)
+"""Names that a client's own tool cannot have: the model would call the one and get the other."""
 
 _CLOSE_LIMIT: Final = 60.0
 """Seconds that the end of all sessions may take; what still runs then is cancelled."""
@@ -158,7 +162,7 @@ class ThreadManager:
             InvalidRequestError: A dynamic tool does not fit.
             ConfigError: An option does not fit, or the provider needs something.
         """
-        check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
+        check_dynamic_tools(dynamic_tools, _RESERVED)
         config = SessionConfig.of(self.settings, options, BASE_INSTRUCTIONS)
         chosen = thread_id or new_thread_id()
         async with self._reserved(chosen, minted=thread_id is None):
@@ -183,7 +187,7 @@ class ThreadManager:
             DuplicateIdError, InvalidRequestError: As `start`.
             ThreadNotFoundError: The parent is not loaded any more.
         """
-        check_dynamic_tools(dynamic_tools, BUILTIN_TOOLS)
+        check_dynamic_tools(dynamic_tools, _RESERVED)
         chosen = thread_id or new_thread_id()
         # Nobody else can have an id that was minted now, so only what is stored now needs a claim.
         late = lineage.shown_in is not None and thread_id is None and not ephemeral

@@ -8,6 +8,7 @@ import anyio
 
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ItemId, new_item_id
+from codex_jupyter.protocol.called_name import called_name
 from codex_jupyter.tools.registry import (
     ToolArgumentsError,
     ToolCall,
@@ -98,7 +99,7 @@ class ToolCalls:
         return ToolCall(
             call_id=call_id,
             item_id=ItemId(item_id),
-            name=str(item.get("name")),
+            name=called_name(item.get("namespace"), str(item.get("name"))),
             text=text if isinstance(text, str) else "",
             freeform=freeform,
         )

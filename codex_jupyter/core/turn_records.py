@@ -12,7 +12,7 @@ from codex_jupyter.core.lineage import Lineage
 from codex_jupyter.core.turn import Turn
 from codex_jupyter.errors import CodexError, ModelError
 from codex_jupyter.ids import ThreadId
-from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.rollout.git_info import GIT_MEMBERS
 from codex_jupyter.rollout.records import Record, timestamp_text
 from codex_jupyter.settings.approval import policy_shape

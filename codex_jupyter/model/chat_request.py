@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from codex_jupyter.model.interface import ModelCapabilities, ModelRequest
+from codex_jupyter.protocol.called_name import called_name
 
 __all__ = ["chat_body"]
 
@@ -18,7 +19,8 @@ def chat_body(request: ModelRequest, capabilities: ModelCapabilities) -> Json:
     """Return the body for ``POST …/chat/completions``.
 
     Reasoning items are left out, because no server of this API takes them back. Free text tools
-    are not sent; calls of such tools in the history become calls with one argument.
+    are not sent; calls of such tools in the history become calls with one argument, and calls of
+    tools in namespaces get the plain names under which those are offered here.
     """
     body: Json = {
         "model": request.model,
@@ -76,10 +78,11 @@ def _add_call(messages: list[Json], item: Mapping[str, Any]) -> None:
     text = item.get("arguments")
     if item.get("type") == "custom_tool_call":
         text = _as_arguments(item.get("input"))
+    name = called_name(item.get("namespace"), str(item.get("name") or ""))
     call = {
         "id": str(item.get("call_id") or ""),
         "type": "function",
-        "function": {"name": str(item.get("name") or ""), "arguments": str(text or "{}")},
+        "function": {"name": name, "arguments": str(text or "{}")},
     }
     last = messages[-1] if messages else {}
     if last.get("role") == "assistant":

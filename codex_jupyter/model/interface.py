@@ -19,7 +19,8 @@ class ModelCapabilities:
     """Whether tool definitions may be sent at all; the small local model has no use for them."""
 
     freeform_tools: bool = False
-    """Whether `custom` (free text) tools are understood; most local servers know functions only."""
+    """Whether `custom` (free text) tools and namespaces of tools are understood; most local servers
+    know functions only."""
 
     reasoning: bool = False
     """Whether a `reasoning` member may be sent."""

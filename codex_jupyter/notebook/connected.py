@@ -124,7 +124,7 @@ class ConnectedRuntime(KernelRuntime):
     async def _call_tool(self, handle: TurnHandle, params: Json, request_id: str | int) -> Json:
         """Run a kernel tool, asking first where our own server would have asked."""
         tool, arguments = str(params["tool"]), dict(params.get("arguments") or {})
-        if tool in _CODE:
+        if tool in _CODE and params.get("namespace") is None:
             code = visible(str(arguments.get(_CODE[tool]) or ""))
             problem = await self._why_not(handle, params, code, request_id)
             if problem is not None:

@@ -99,6 +99,7 @@ def recorded_code(items: Sequence[Json]) -> list[Json]:
         for item in items
         if item["type"] == "dynamicToolCall"
         and item.get("tool") == "run_python"
+        and item.get("namespace") is None
         and item.get("status") == "completed"
         and item.get("success") is not False
     ]

@@ -49,6 +49,8 @@ class ToolRuns:
 
     async def _run(self, handle: TurnHandle, params: Json) -> Json:
         tool, arguments = params["tool"], params.get("arguments") or {}
+        if (space := params.get("namespace")) is not None:
+            tool = f"{space}.{tool}"  # another client's, be its own name one of ours
         if tool not in KERNEL_TOOLS or self._shell is None:
             raise RemoteError(METHOD_NOT_FOUND, f"this kernel has no tool `{tool}`")
         label = str(arguments.get("code") or f"{tool}({', '.join(map(str, arguments.values()))})")

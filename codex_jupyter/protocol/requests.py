@@ -9,6 +9,7 @@ from codex_jupyter.protocol.account_requests import ACCOUNT_REQUESTS
 from codex_jupyter.protocol.catalogue_requests import CATALOGUE_REQUESTS
 from codex_jupyter.protocol.config_requests import CONFIG_REQUESTS
 from codex_jupyter.protocol.delegate_requests import DELEGATE_REQUESTS
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpecs
 from codex_jupyter.protocol.exec_requests import EXEC_REQUESTS
 from codex_jupyter.protocol.fs_requests import FS_REQUESTS
 from codex_jupyter.protocol.history_requests import HISTORY_REQUESTS, TurnsPageParams
@@ -23,7 +24,6 @@ from codex_jupyter.protocol.shapes import (
     UUID_FORMAT,
     ApprovalPolicy,
     ApprovalsReviewer,
-    DynamicToolSpec,
     Effort,
     SandboxMode,
     SandboxPolicy,
@@ -39,7 +39,6 @@ from codex_jupyter.protocol.thread_requests import THREAD_REQUESTS
 
 __all__ = [
     "CLIENT_REQUESTS",
-    "DynamicToolSpec",
     "InitializeParams",
     "InitializeResult",
     "SandboxPolicy",
@@ -113,7 +112,7 @@ class ThreadStartParams(WireModel):
     base_instructions: str | None = None
     developer_instructions: str | None = None
     ephemeral: bool | None = None
-    dynamic_tools: list[DynamicToolSpec] | None = None
+    dynamic_tools: DynamicToolSpecs | None = None
 
 
 class EventPlace(WireModel):

@@ -1,6 +1,6 @@
 """What the server asks clients, and what they may answer."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ __all__ = [
     "CommandExecutionRequestApprovalParams",
     "DynamicToolCallAnswer",
     "DynamicToolCallParams",
+    "DynamicToolContent",
     "FileChangeRequestApprovalParams",
     "McpServerElicitationAnswer",
     "McpServerElicitationParams",
@@ -208,10 +209,36 @@ class DynamicToolCallParams(WireModel):
     arguments: Any = None
 
 
-class DynamicToolCallAnswer(WireModel):
-    """What the tool gave back: ``inputText`` and ``inputImage`` items."""
+class DynamicToolText(WireModel):
+    """Text that a tool gave back."""
 
-    content_items: list[dict[str, Any]]
+    type: Literal["inputText"]
+    text: str
+
+
+class DynamicToolImage(WireModel):
+    """An image that a tool gave back."""
+
+    type: Literal["inputImage"]
+    image_url: str
+
+
+class DynamicToolAudio(WireModel):
+    """Audio that a tool gave back. It is kept; the model is told that it cannot be passed on."""
+
+    type: Literal["inputAudio"]
+    audio_url: str
+
+
+DynamicToolContent = Annotated[
+    DynamicToolText | DynamicToolImage | DynamicToolAudio, Field(discriminator="type")
+]
+
+
+class DynamicToolCallAnswer(WireModel):
+    """What the tool gave back. The model is told of an answer that cannot be read."""
+
+    content_items: list[DynamicToolContent]
     success: bool
 
 

@@ -12,7 +12,6 @@ __all__ = [
     "UUID_FORMAT",
     "ApprovalPolicy",
     "ApprovalsReviewer",
-    "DynamicToolSpec",
     "Effort",
     "GranularFlags",
     "GranularPolicy",
@@ -112,23 +111,6 @@ class SandboxPolicy(WireModel):
     network_access: bool | str | None = None
     exclude_tmpdir_env_var: bool | None = None
     exclude_slash_tmp: bool | None = None
-
-
-class DynamicToolSpec(WireModel):
-    """A tool that the client of the thread runs when the model calls it."""
-
-    type: Literal["function"] = "function"
-    name: str
-    description: str
-    input_schema: Any
-    read_only: bool = False
-    """Ours: the tool changes nothing, so that no approval is asked for."""
-
-    requires_approval: bool = False
-    """Ours: every call is decided like a command, by the thread's approval policy."""
-
-    code_argument: str | None = None
-    """Ours: the argument that holds what will run, shown when approval is asked for."""
 
 
 class Turn(WireModel):

@@ -39,6 +39,8 @@ def from_core_item(item: Json) -> Json | None:
             return {"type": "reasoning", "id": item_id, "summary": summary, "content": content}
         case {"type": "CommandExecution", "id": str(item_id)}:
             return _command(item, item_id)
+        case {"type": "DynamicToolCall", "id": str(item_id)}:
+            return _dynamic_call(item, item_id)
         case {"type": "ContextCompaction", "id": str(item_id)}:
             return {"type": "contextCompaction", "id": item_id}
         case {"type": "Plan", "id": str(item_id)}:
@@ -74,6 +76,23 @@ def _command(item: Json, item_id: str) -> Json:
         "commandActions": [],
         "aggregatedOutput": item.get("aggregated_output"),
         "exitCode": item.get("exit_code"),
+        "durationMs": _milliseconds(item.get("duration")),
+    }
+
+
+def _dynamic_call(item: Json, item_id: str) -> Json:
+    space: Any = item.get("namespace")
+    content: Any = item.get("content_items")
+    status = item.get("status")
+    return {
+        "type": "dynamicToolCall",
+        "id": item_id,
+        "namespace": space if isinstance(space, str) else None,
+        "tool": str(item.get("tool") or ""),
+        "arguments": item.get("arguments"),
+        "status": status if status in ("completed", "failed") else "failed",
+        "contentItems": None if content is None else _objects(content),
+        "success": item.get("success") is True,
         "durationMs": _milliseconds(item.get("duration")),
     }
 

@@ -1,11 +1,13 @@
 """The one writer of one rollout: what it acknowledges is on the medium."""
 
+import asyncio
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Literal
 
 import anyio
 import anyio.to_thread
@@ -14,7 +16,10 @@ from codex_jupyter.errors import RolloutError
 from codex_jupyter.rollout.disk import Disk, reporting, write_all
 from codex_jupyter.rollout.records import Record, encode_lines
 
-__all__ = ["Recorder", "RolloutFile"]
+__all__ = ["WRITE_LIMIT", "Recorder", "RolloutFile"]
+
+WRITE_LIMIT: Final = 30.0
+"""Seconds after which a write that the disk does not take is given up."""
 
 
 class RolloutFile:
@@ -100,7 +105,8 @@ class Recorder:
 
     Calls that arrive while a sync is in flight share the next one; nothing ever waits to
     collect. There is no task behind it: the first caller who finds no commit running commits
-    for all who wait with it. For one event loop; a call from another thread is not allowed.
+    for all who wait with it; where the disk hangs, the append settles itself when it ends. For
+    one event loop; a call from another thread is not allowed.
     """
 
     def __init__(self, file: RolloutFile, limiter: anyio.CapacityLimiter) -> None:
@@ -123,8 +129,9 @@ class Recorder:
         or never, but all of them next to each other, and no other caller notices.
 
         Raises:
-            RolloutError: The records are not stored (or, after a failed sync, may not be). After
-                a full disk the next call may succeed; after a failed sync none will.
+            RolloutError: The records are not stored (or, after a failed sync or after
+                `WRITE_LIMIT` seconds, may not be). After a full disk the next call may succeed;
+                after a failed sync none will; while the disk hangs each takes the limit.
         """
         if self._is_closed:
             raise RolloutError(f"cannot write {self.path}: its recorder is closed")
@@ -148,7 +155,8 @@ class Recorder:
         # whoever takes the thread over next must not find it still writing.
         with anyio.CancelScope(shield=True):
             while self._commit_ended is not None or self._batch.lines:
-                await self._wait_or_commit()
+                with suppress(RolloutError):
+                    await self._wait_or_commit()
 
     async def _wait_or_commit(self) -> None:
         if self._commit_ended is not None:
@@ -159,21 +167,70 @@ class Recorder:
     async def _commit(self) -> None:
         batch, self._batch = self._batch, _Batch()
         ended = self._commit_ended = anyio.Event()
-        # Stays if the loop tears this task away without asking (a bare `Task.cancel`): nobody
-        # then knows what the worker thread achieves. Its lock still keeps lines whole.
-        batch.error = RolloutError(f"writing {self.path} was cut off; its outcome is unknown")
-        try:
-            # No time limit, as in `aclose`: the others in the batch wait for this same append.
-            with anyio.CancelScope(shield=True):
-                batch.error = await self._append(b"".join(batch.lines))
-        finally:
-            batch.is_ended = True
+
+        def settle() -> None:
+            batch.error, batch.is_ended = append.error, True
             self._commit_ended = None
             ended.set()
 
-    async def _append(self, lines: bytes) -> RolloutError | None:
+        append = _Append(self._file, b"".join(batch.lines), settle)
         try:
-            await anyio.to_thread.run_sync(self._file.append, lines, limiter=self._limiter)
-        except RolloutError as error:
-            return error
-        return None
+            # Shielded from whoever gives up: the others in the batch wait for this same append.
+            with anyio.move_on_after(WRITE_LIMIT, shield=True):
+                await anyio.to_thread.run_sync(
+                    append, limiter=self._limiter, abandon_on_cancel=True
+                )
+        finally:
+            goes_on = append.leave()
+            if not goes_on:
+                settle()
+        if goes_on:
+            raise RolloutError(
+                f"{self.path} did not take a record within {WRITE_LIMIT:.0f} s; check the disk"
+            )
+
+
+class _Append:
+    """One append in a worker thread, which outlives the wait for it where the disk hangs.
+
+    Args:
+        file: Appended to.
+        lines: What is appended.
+        settle: Called on the loop that made this, if the wait for it was left before its end.
+    """
+
+    def __init__(self, file: RolloutFile, lines: bytes, settle: Callable[[], None]) -> None:
+        self._file = file
+        self._lines = lines
+        self._settle = settle
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._state: Literal["new", "running", "over"] = "new"
+        self._is_left = False
+        self.error: RolloutError | None = RolloutError(
+            f"{file.path} was not written: other writes did not end in time, or it was cut off"
+        )
+        """What went wrong, when it is over."""
+
+    def __call__(self) -> None:
+        with self._lock:
+            if self._is_left:
+                return
+            self._state = "running"
+        error: RolloutError | None = None
+        try:
+            self._file.append(self._lines)
+        except RolloutError as problem:
+            error = problem
+        with self._lock:
+            self.error, self._state = error, "over"
+            is_left = self._is_left
+        if is_left:
+            with suppress(RuntimeError):  # the loop has closed, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._settle)
+
+    def leave(self) -> bool:
+        """Wait no longer; return whether it goes on. What has not begun does not begin."""
+        with self._lock:
+            self._is_left = True
+            return self._state == "running"

@@ -2,8 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any, Final, TypeVar, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,7 @@ from codex_jupyter.errors import (
     NotOfferedError,
 )
 from codex_jupyter.protocol._wire import Count, WireModel
+from codex_jupyter.protocol.dynamic_tools import MIXED_FORMATS
 from codex_jupyter.protocol.experimental import gated
 from codex_jupyter.protocol.items import UserInput, input_chars
 from codex_jupyter.protocol.ops import ToolMessage
@@ -90,8 +91,23 @@ def read_params(model: type[Params], params: Any) -> Params:
         return model.model_validate(params, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        member = ".".join(str(part) for part in problem["loc"]) or "params"
+        member = ".".join(_path(problem["loc"], params)) or "params"
         raise MalformedParamsError(_worded(problem, model), member) from None
+
+
+def _path(place: tuple[int | str, ...], params: Any) -> Iterator[str]:
+    """Yield the steps to a member, without those that only tell which of several shapes it is."""
+    here = params
+    for step in place[:-1]:
+        match here, step:
+            case (dict(), str()) if step in here:
+                here = cast("dict[str, Any]", here)[step]
+            case (list(), int()):
+                here = cast("list[Any]", here)[step]
+            case _:
+                continue
+        yield str(step)
+    yield from map(str, place[-1:])
 
 
 def check_request(method: str, params: Any) -> None:
@@ -128,7 +144,7 @@ def unknown_method(method: str) -> InvalidRequestError:
     return InvalidRequestError(unknown_variant(method, tuple(CLIENT_REQUESTS)))
 
 
-def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901, PLR0911 - one table
+def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901, PLR0911, PLR0912 - one table
     kind, value = problem["type"], problem["input"]
     match kind:
         case "missing":
@@ -143,6 +159,8 @@ def _worded(problem: ErrorDetails, model: type[WireModel]) -> str:  # noqa: C901
             return unknown_variant(tag, _words(problem, "expected_tags"))
         case "literal_error":
             return invalid_type(value, "a string")
+        case _ if kind == MIXED_FORMATS:
+            return f"Invalid request: {problem['msg']}"
         case "model_type" | "model_attributes_type" if value == []:
             shape = problem.get("ctx", {}).get("class_name", model.__name__)
             return f"Invalid request: invalid length 0, expected struct {_of(shape, model)}"

@@ -1,86 +1,86 @@
 """Tools that a client brings and runs, such as Python in the user's kernel."""
 
-import re
 import time
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from codex_jupyter.errors import InvalidRequestError
 from codex_jupyter.flow.requests import Answered, Refused, Withdrawn
-from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.protocol.called_name import called_name
+from codex_jupyter.protocol.dynamic_tools import (
+    DynamicToolFunction,
+    DynamicToolNamespace,
+    DynamicToolSpec,
+)
 from codex_jupyter.protocol.server_requests import DynamicToolCallAnswer
 from codex_jupyter.tools.approval import Proposal, Rejected, approve, digest_of
-from codex_jupyter.tools.output import truncate_for_model
-from codex_jupyter.tools.registry import Json, ToolCall, ToolContext, ToolOutput
+from codex_jupyter.tools.output import NO_AUDIO, truncate_for_model
+from codex_jupyter.tools.registry import Json, Tool, ToolCall, ToolContext, ToolOutput
 from codex_jupyter.tools.visible import visible
 
-__all__ = ["DynamicTool", "check_dynamic_tools"]
-
-MAX_NAME_CHARS: Final = 128
-"""Of a tool's name: what the Responses API takes."""
-
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
+__all__ = ["DynamicTool", "dynamic_tools"]
 
 
-def check_dynamic_tools(specs: Sequence[DynamicToolSpec], builtin: Sequence[str]) -> None:
-    """Check the tools a client wants to bring.
-
-    Raises:
-        InvalidRequestError: A name is empty, malformed, reserved, taken or repeated; the texts
-            are the original's where it has one.
-    """
-    seen: set[str] = set()
+def dynamic_tools(specs: Sequence[DynamicToolSpec]) -> list[Tool]:
+    """Return what a client brings, a tool for each of its functions."""
+    tools: list[Tool] = []
     for spec in specs:
-        if (problem := _problem_with(spec.name, seen, builtin)) is not None:
-            raise InvalidRequestError(problem)
-        schema: Any = spec.input_schema
-        if not isinstance(schema, dict) or cast("Json", schema).get("type") == "null":
-            raise InvalidRequestError(
-                f"dynamic tool input schema is not supported for {spec.name}: expected an object"
-            )
-        seen.add(spec.name)
-
-
-def _problem_with(name: str, seen: set[str], builtin: Sequence[str]) -> str | None:
-    if not name.strip():
-        return "dynamic tool name must not be empty"
-    if name != name.strip():
-        return f"dynamic tool name has leading/trailing whitespace: {name}"
-    if not _NAME.fullmatch(name):
-        return f"dynamic tool name must match ^[a-zA-Z0-9_-]+$ to match Responses API: {name[:100]}"
-    if len(name) > MAX_NAME_CHARS:
-        return (
-            f"dynamic tool name must be at most {MAX_NAME_CHARS} characters "
-            f"to match Responses API: {name[:100]}"
-        )
-    if name == "mcp" or name.startswith("mcp__") or name in builtin:
-        return f"dynamic tool name is reserved: {name}"
-    if name in seen:
-        return f"duplicate dynamic tool name: {name}"
-    return None
+        match spec:
+            case DynamicToolFunction():
+                tools.append(DynamicTool(spec))
+            case DynamicToolNamespace():
+                tools += [DynamicTool(tool, spec) for tool in spec.tools]
+    return tools
 
 
 class DynamicTool:
-    """One tool of a client's, run by `item/tool/call`."""
+    """One tool of a client's, run by `item/tool/call`.
+
+    A tool in a namespace has two spellings. Where the provider is said to know more than functions
+    it is offered as the original offers it, in a namespace, and the model calls it so. That is not
+    done on every Responses API, though the original does: many servers that speak it refuse a
+    request with a kind of tool that they do not know, and Chat Completions has no namespaces at
+    all. They get a function with the name that `called_name` makes of both. Calls are understood in
+    either spelling everywhere, since a thread may change its provider, and stay in the thread's
+    memory as the model made them.
+
+    Args:
+        spec: The function.
+        space: The namespace that it is in.
+    """
 
     parallel = False
 
-    def __init__(self, spec: DynamicToolSpec) -> None:
-        self.name = spec.name
+    def __init__(
+        self, spec: DynamicToolFunction, space: DynamicToolNamespace | None = None
+    ) -> None:
         self._spec = spec
+        self._space = space
+        self._namespace = None if space is None else space.name
+        self._shown = spec.name if space is None else f"{space.name}.{spec.name}"
+        self.name = called_name(self._namespace, spec.name)
 
-    def spec(self, *, freeform: bool) -> Json:  # noqa: ARG002 - every model takes functions
-        """Describe the tool to the model."""
-        return {
+    def spec(self, *, freeform: bool) -> Json:
+        """Describe the tool to the model, in its namespace if the provider knows those."""
+        function: Json = {
             "type": "function",
-            "name": self.name,
+            "name": self._spec.name,
             "description": self._spec.description,
             "strict": False,
             "parameters": self._spec.input_schema,
         }
+        if self._space is None:
+            return function
+        about = self._space.description
+        if not freeform:
+            words = f"{self._spec.description}\n\n{about}".strip()
+            return {**function, "name": self.name, "description": words}
+        if not about.strip():
+            about = f"Tools in the {self._space.name} namespace."
+        space = {"type": "namespace", "name": self._space.name, "description": about}
+        return {**space, "tools": [function]}
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         """Ask if need be, have the client run it, and return what it gave back."""
@@ -88,8 +88,8 @@ class DynamicTool:
         item: Json = {
             "type": "dynamicToolCall",
             "id": call.item_id,
-            "namespace": None,
-            "tool": self.name,
+            "namespace": self._namespace,
+            "tool": self._spec.name,
             "arguments": arguments,
             "status": "inProgress",
             "contentItems": None,
@@ -118,7 +118,12 @@ class DynamicTool:
     ) -> tuple[list[Json], bool]:
         outcome = await context.ask(
             "item/tool/call",
-            {"callId": call.item_id, "namespace": None, "tool": self.name, "arguments": arguments},
+            {
+                "callId": call.item_id,
+                "namespace": self._namespace,
+                "tool": self._spec.name,
+                "arguments": arguments,
+            },
             call.item_id,
             "client",
         )
@@ -132,19 +137,19 @@ class DynamicTool:
                     answer = DynamicToolCallAnswer.model_validate(result)
                 except ValidationError:
                     return _text("dynamic tool response was invalid"), False
-                return answer.content_items, answer.success
+                return [entry.wire() for entry in answer.content_items], answer.success
 
     def _proposal(self, call: ToolCall, arguments: Json, context: ToolContext) -> Proposal:
         code: Any = arguments.get(self._spec.code_argument or "")
         shown = code if isinstance(code, str) else to_json(arguments, indent=2).decode()
         return Proposal(
-            what=f"this call of {self.name}",
+            what=f"this call of {self._shown}",
             method="item/commandExecution/requestApproval",
             params={
                 "kind": "dynamicTool",
                 "command": visible(shown),
                 "cwd": str(context.workspace),
-                "reason": f"{self.name} runs with your full rights in your kernel",
+                "reason": f"{self._shown} runs with your full rights in your kernel",
                 "availableDecisions": ["accept", "acceptForSession", "decline", "cancel"],
             },
             item_id=call.item_id,
@@ -159,10 +164,20 @@ def _text(text: str) -> list[Json]:
 
 
 def _for_model(content: list[Json], max_tokens: int) -> str | list[Json]:
-    texts = [str(entry.get("text", "")) for entry in content if entry.get("type") == "inputText"]
-    images = [entry for entry in content if entry.get("type") == "inputImage"]
+    """Return what the model gets of an answer: all texts, cut, then the images.
+
+    Audio is passed on to no model: few take it. Where it was, the model reads that, in the
+    original's words.
+    """
+    texts: list[str] = []
+    images: list[Json] = []
+    for entry in content:
+        match entry:
+            case {"type": "inputImage", "imageUrl": url}:
+                images.append({"type": "input_image", "image_url": url})
+            case {"type": "inputAudio"}:
+                texts.append(NO_AUDIO)
+            case _:
+                texts.append(entry["text"])
     text = truncate_for_model("\n".join(texts), max_tokens)
-    if not images:
-        return text
-    shown = [{"type": "input_image", "image_url": entry.get("imageUrl")} for entry in images]
-    return [{"type": "input_text", "text": text}, *shown]
+    return [{"type": "input_text", "text": text}, *images] if images else text

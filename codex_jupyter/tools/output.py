@@ -5,7 +5,15 @@ import math
 import re
 from collections import deque
 
-__all__ = ["KEEP_BYTES", "Capture", "LiveText", "clean", "truncate_for_model", "truncate_middle"]
+__all__ = [
+    "KEEP_BYTES",
+    "NO_AUDIO",
+    "Capture",
+    "LiveText",
+    "clean",
+    "truncate_for_model",
+    "truncate_middle",
+]
 
 KEEP_BYTES = 1024 * 1024
 """Kept of one command's output, and most that is shown live: 1 MiB, as the original keeps."""
@@ -14,6 +22,9 @@ LIVE_PIECE_BYTES = 8 * 1024
 LIVE_EAGER_BYTES = 4 * 1024
 LIVE_INTERVAL = 1 / 30
 """Seconds. Faster than this a page repaints text nobody can read."""
+
+NO_AUDIO = "audio content omitted because you do not support audio input"
+"""What a model reads in the place of audio; the original's words."""
 
 LIVE_NOTE = "\n[output goes on; no more of it is shown live]\n"
 

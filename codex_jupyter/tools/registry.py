@@ -42,6 +42,8 @@ class ToolCall:
     """The id of the item that shows the call; the call id, unless that repeats."""
 
     name: str
+    """As the registry has it, in whichever way the model spelled a tool of a namespace."""
+
     text: str
     """JSON of the arguments, or the input of a free-form tool."""
 
@@ -141,7 +143,11 @@ class Tool(Protocol):
     """Whether it may run beside other parallel tools of the same response."""
 
     def spec(self, *, freeform: bool) -> Json:
-        """Describe the tool to the model; ``freeform`` tells that free text tools are known."""
+        """Describe the tool to the model.
+
+        ``freeform`` tells that the provider knows more than functions: free text tools, and
+        namespaces. Of the latter each tool tells its own part, a namespace that holds it alone.
+        """
         ...
 
     async def call(self, call: ToolCall, context: ToolContext) -> ToolOutput:
@@ -168,5 +174,12 @@ class ToolRegistry:
         return self.tools.get(name)
 
     def specs(self, *, freeform: bool) -> list[Json]:
-        """Describe all tools to the model."""
-        return [tool.spec(freeform=freeform) for tool in self.tools.values()]
+        """Describe all tools to the model; a namespace stands where its first tool would."""
+        found: dict[tuple[str, str], Json] = {}
+        for name, tool in self.tools.items():
+            spec = tool.spec(freeform=freeform)
+            if spec["type"] != "namespace":
+                found["tool", name] = spec
+            elif (space := found.setdefault(("namespace", spec["name"]), spec)) is not spec:
+                space["tools"] += spec["tools"]
+        return list(found.values())

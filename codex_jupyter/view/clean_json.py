@@ -1,15 +1,17 @@
 """JSON as a notebook can carry it."""
 
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["clean"]
 
+_URLS: Final = frozenset({"audioUrl", "imageUrl", "url"})
+
 
 def clean(value: Any, name: str = "") -> Any:
-    """Copy JSON, without what a notebook cannot carry: lone surrogates and inlined images."""
+    """Copy JSON, without what a notebook cannot carry: lone surrogates, inlined media."""
     match value:
         case str():
-            return _short(_whole(value)) if name in {"imageUrl", "url"} else _whole(value)
+            return _short(_whole(value)) if name in _URLS else _whole(value)
         case dict():
             return {_whole(key): clean(member, key) for key, member in value.items()}
         case list():

@@ -12,6 +12,7 @@ from codex_jupyter.view.forms import (
     is_tool_approval,
     questions_of,
 )
+from codex_jupyter.view.turn_words import tool_name
 
 __all__ = ["answer_for", "pending_request"]
 
@@ -54,7 +55,7 @@ def pending_request(method: str, params: Json, request_id: str, item: Json | Non
         "mayDecline": method == ELICITATION and kind == "question",
         "sandbox": params.get("sandboxing") or "not sandboxed",
         "choices": _choices(params.get("availableDecisions")),
-        "tool": shown.get("tool"),
+        "tool": tool_name(shown),
         "script": shown.get("command"),
     }
     if params.get("digest"):

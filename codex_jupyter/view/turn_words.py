@@ -29,6 +29,7 @@ __all__ = [
     "shown_items",
     "told_items",
     "tool_label",
+    "tool_name",
     "tool_source",
     "user_text",
 ]
@@ -139,7 +140,13 @@ def is_kernel_python(item: Item) -> bool:
     """Whether this tool call ran Python in the user's kernel."""
     arguments = item.get("arguments")
     is_code = isinstance(arguments, dict) and isinstance(arguments.get("code"), str)
-    return item.get("tool") == "run_python" and is_code
+    return item.get("tool") == "run_python" and not item.get("namespace") and is_code
+
+
+def tool_name(item: Item) -> str | None:
+    """Name the tool of a call; one in a namespace is ``namespace.tool``."""
+    space, tool = item.get("namespace"), item.get("tool")
+    return f"{space}.{tool}" if space else tool
 
 
 def tool_label(item: Item) -> str:
@@ -147,7 +154,7 @@ def tool_label(item: Item) -> str:
     if is_kernel_python(item):
         return "Python in your kernel"
     server = item.get("server")
-    return visible(f"{server} · {item['tool']}" if server else str(item["tool"]))
+    return visible(f"{server} · {item['tool']}" if server else str(tool_name(item)))
 
 
 def tool_source(item: Item) -> str:
@@ -163,11 +170,16 @@ def tool_source(item: Item) -> str:
 
 
 def result_text(item: Item) -> str:
-    """Return the text a tool gave back; images are named, not shown."""
+    """Return the text a tool gave back; images and sounds are named, not shown."""
     parts = item.get("contentItems") or (item.get("result") or {}).get("content") or []
-    texts = [part["text"] if isinstance(part.get("text"), str) else "[image]" for part in parts]
+    texts = [part["text"] if isinstance(part.get("text"), str) else _named(part) for part in parts]
     error = item.get("error") or {}
     return "\n".join([*texts, *([error["message"]] if error.get("message") else [])])
+
+
+def _named(part: Item) -> str:
+    # An MCP server says `audio`, a client `inputAudio`.
+    return "[audio]" if part.get("type") in ("audio", "inputAudio") else "[image]"
 
 
 def reasoning_text(item: Item) -> str:

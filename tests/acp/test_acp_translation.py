@@ -51,6 +51,18 @@ def test_a_move_says_where_to() -> None:
     assert told["content"][1]["newText"] == "2\n"
 
 
+@pytest.mark.parametrize(("namespace", "title"), [("mail", "mail.send"), (None, "send")])
+def test_a_clients_tool_is_named_with_its_namespace(namespace: str | None, title: str) -> None:
+    told = tool_call(item("dynamicToolCall", namespace=namespace, tool="send"), "/work")
+    assert told["title"] == title
+
+
+def test_audio_of_a_clients_tool_is_named() -> None:
+    sound = {"type": "inputAudio", "audioUrl": "data:audio/wav;base64,AAAA"}
+    told = tool_call(item("dynamicToolCall", tool="hear", contentItems=[sound]), "/work")
+    assert shown_text(told["content"][0]) == "[audio]"
+
+
 def test_output_cannot_leave_its_fence() -> None:
     (content,) = command_output("```\n# not a heading\n````\n")
     lines = shown_text(content).splitlines()

@@ -51,14 +51,52 @@ async def test_a_tool_of_the_client_is_called_and_answers(lab: Lab, talk: Talk) 
     assert talk.notices("serverRequest/resolved") == []
 
 
+SOUND: Json = {"type": "inputAudio", "audioUrl": "data:audio/wav;base64,AAAA"}
+INVALID = "dynamic tool response was invalid"
+NO_AUDIO = "audio content omitted because you do not support audio input"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([SOUND], NO_AUDIO),
+        (
+            [{"type": "inputText", "text": "a"}, SOUND, {"type": "inputText", "text": "b"}],
+            f"a\n{NO_AUDIO}\nb",
+        ),
+        (
+            [SOUND, {"type": "inputImage", "imageUrl": "data:image/png;base64,AA=="}],
+            [
+                {"type": "input_text", "text": NO_AUDIO},
+                {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+            ],
+        ),
+    ],
+)
+async def test_audio_is_kept_and_the_model_is_told_that_it_cannot_be_passed_on(
+    lab: Lab, talk: Talk, content: list[Json], told: Any
+) -> None:
+    lab.fake.add(WEATHER, say("ok"))
+    thread_id = await talk.start_thread(lab.workspace, dynamicTools=[TOOL])
+    turn_id = await talk.start_turn(thread_id)
+    request = await talk.asked("item/tool/call")
+    await talk.answer(request, {"contentItems": content, "success": True})
+    await talk.turn_end(turn_id)
+    assert output(lab) == told
+    assert talk.items("dynamicToolCall")[0]["contentItems"] == content
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
         ({"contentItems": [{"type": "inputText", "text": "no idea"}], "success": False}, "no idea"),
-        ({"contentItems": "rain", "success": True}, "dynamic tool response was invalid"),
-        ({"success": True}, "dynamic tool response was invalid"),
-        ("rain", "dynamic tool response was invalid"),
-        (None, "dynamic tool response was invalid"),
+        ({"contentItems": "rain", "success": True}, INVALID),
+        ({"success": True}, INVALID),
+        ("rain", INVALID),
+        (None, INVALID),
+        ({"contentItems": [{"type": "inputSmell"}], "success": True}, INVALID),
+        ({"contentItems": [{"type": "inputAudio"}], "success": True}, INVALID),
+        ({"contentItems": [{"type": "inputText"}], "success": True}, INVALID),
     ],
     ids=str,
 )
@@ -94,6 +132,7 @@ async def test_an_error_of_the_client_is_told_to_the_model(lab: Lab, talk: Talk)
         ({"name": "a" * 129}, "dynamic tool name must be at most 128 characters to match"),
         ({"name": "mcp__x"}, "dynamic tool name is reserved: mcp__x"),
         ({"name": "apply_patch"}, "dynamic tool name is reserved: apply_patch"),
+        ({"name": "spawn_agent"}, "dynamic tool name is reserved: spawn_agent"),
         ({"inputSchema": "text"}, "dynamic tool input schema is not supported for weather"),
     ],
 )

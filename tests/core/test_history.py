@@ -17,6 +17,7 @@ from codex_jupyter.protocol.items import (
     SkillInput,
     TextInput,
 )
+from codex_jupyter.tools.output import NO_AUDIO
 
 patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -39,6 +40,18 @@ def gave(call_id: str, output: str = "ok", kind: str = "function_call_output") -
 def test_a_complete_conversation_is_sent_as_it_is() -> None:
     items = [said("hi"), called("a"), called("b"), gave("a"), gave("b"), said("ok", "assistant")]
     assert History(items).prompt() == items
+
+
+def test_audio_that_the_original_stored_is_told_in_words() -> None:
+    text, image = {"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "u"}
+    sound = {"type": "input_audio", "audio_url": "data:audio/wav;base64,AAAA"}
+    told = {"type": "input_text", "text": NO_AUDIO}
+    output = {"type": "function_call_output", "call_id": "a", "output": [text, sound, image]}
+    spoken = {"type": "message", "role": "user", "content": [sound]}
+    prompt = History([called("a"), output, spoken]).prompt()
+    assert prompt[1]["output"] == [text, told, image]
+    assert prompt[2]["content"] == [told]
+    assert output["output"] == [text, sound, image]
 
 
 def test_a_call_without_an_output_gets_one_right_after_it() -> None:

@@ -13,7 +13,7 @@ from codex_jupyter.core.delegate import DelegateHandle, DelegateWish
 from codex_jupyter.core.session import Session
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Refused
-from codex_jupyter.protocol.requests import DynamicToolSpec
+from codex_jupyter.protocol.dynamic_tools import DynamicToolFunction
 from tests.core.agency import busy
 from tests.core.handles import joined, kinds, one_shot, rest_of
 from tests.core.tree import LIMIT, Json, Tree, growing, shell
@@ -22,7 +22,7 @@ from tests.fake_model import Answer, call
 pytestmark = pytest.mark.anyio
 
 MCP_PROGRAM = Path(__file__).parents[1] / "behaviour" / "mcp_program.py"
-WEATHER = DynamicToolSpec(name="weather", description="d", input_schema={"type": "object"})
+WEATHER = DynamicToolFunction(name="weather", description="d", input_schema={"type": "object"})
 PATCH = "*** Begin Patch\n*** Add File: made\n+x\n*** End Patch"
 COLOUR: Json = {"answers": {"colour": {"answers": ["blue"]}, "count": {"answers": ["3"]}}}
 ASKED = [{"id": "colour", "question": "Which?"}]

@@ -13,6 +13,7 @@ from codex_jupyter.core.session import Session
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.flow.requests import Answered, Outcome
 from codex_jupyter.ids import ThreadId, TurnId, new_turn_id
+from codex_jupyter.protocol.dynamic_tools import DynamicToolSpec
 from codex_jupyter.protocol.events import (
     Event,
     ItemCompleted,
@@ -25,7 +26,6 @@ from codex_jupyter.protocol.events import (
 )
 from codex_jupyter.protocol.items import TextInput
 from codex_jupyter.protocol.ops import Submission, TurnOp, UserTurn
-from codex_jupyter.protocol.requests import DynamicToolSpec
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.store import ThreadStore
 from codex_jupyter.settings import Settings

@@ -53,6 +53,9 @@ class Original:
         )
         self._ids = 0
         self.heard: list[Json] = []
+        self.answers: dict[str, Json] = {}
+        """What its requests get back, by method."""
+
         info = {"name": "interop", "title": "interop", "version": "1"}
         self.call("initialize", {"clientInfo": info, "capabilities": {"experimentalApi": True}})
         self._write({"method": "initialized"})
@@ -94,6 +97,8 @@ class Original:
         for line in self._process.stdout:
             message = json.loads(line)
             self.heard.append(message)
+            if "id" in message and (method := message.get("method")) in self.answers:
+                self._write({"id": message["id"], "result": self.answers[method]})
             if wanted(message):
                 return message
         raise AssertionError(f"the original ended; heard {self.heard[-3:]}")

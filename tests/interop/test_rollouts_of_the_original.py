@@ -13,7 +13,7 @@ import pytest
 
 from tests.behaviour.conftest import Lab, lab
 from tests.behaviour.talk import Json, connect, text
-from tests.fake_model import call, reason, say
+from tests.fake_model import Answer, call, raw, reason, say
 from tests.interop.original import Original, home_for, installed
 
 __all__ = ["lab"]
@@ -111,6 +111,92 @@ async def test_the_original_goes_on_with_our_thread(lab: Lab, program: str) -> N
         assert len(resumed["thread"]["turns"]) == 4
         await talk.turn(thread_id, "and now?")
     assert texts(lab.fake.requests[-1])[:-2] == [*said, "what now?"]
+
+
+SPACES: Json = {
+    "dynamicTools": [
+        {
+            "type": "namespace",
+            "name": "mail",
+            "description": "About mail.",
+            "tools": [
+                {
+                    "type": "function",
+                    "name": "send",
+                    "description": "d",
+                    "inputSchema": {"type": "object", "properties": {}},
+                }
+            ],
+        }
+    ]
+}
+
+
+def sends() -> Answer:
+    member = {"namespace": "mail", "name": "send", "arguments": "{}", "call_id": "c1"}
+    item = {"type": "function_call", "id": "fc_1", "status": "completed", **member}
+    return raw({"type": "response.output_item.done", "output_index": 0, "item": item})
+
+
+def spaces_in(request: Json) -> tuple[list[Json], list[Json]]:
+    """Return the namespace that the model was offered, and its call of a tool in there."""
+    offered = [tool for tool in request["tools"] if tool.get("name") == "mail"]
+    names = ("namespace", "name", "arguments", "call_id")
+    called = [item for item in request["input"] if item["type"] == "function_call"]
+    return offered, [{name: item[name] for name in names} for item in called]
+
+
+@originals
+async def test_namespaces_of_the_originals_thread_are_ours_too(lab: Lab, program: str) -> None:
+    lab.configure(freeform_tools=True)
+    lab.fake.add(sends(), say("first answer"))
+
+    def begin(home: Path) -> str:
+        with running(program, home, lab.workspace) as original:
+            params = {"cwd": str(lab.workspace), **FREE, **SPACES}
+            thread_id = original.call("thread/start", params)["thread"]["id"]
+            original.answers["item/tool/call"] = {"contentItems": [], "success": True}
+            original.turn(thread_id, "first wish")
+            original.end()
+            return thread_id
+
+    with home_for(lab.fake.base_url) as home:
+        thread_id = await anyio.to_thread.run_sync(begin, home)
+        shutil.copytree(home / "sessions", lab.home / "sessions")
+    lab.fake.add(say("ours"))
+    async with lab.serving() as server, connect(server) as talk:
+        resumed = await talk.ask("thread/resume", {"threadId": thread_id})
+        items = resumed["thread"]["turns"][0]["items"]
+        (item,) = [item for item in items if item["type"] == "dynamicToolCall"]
+        assert (item["namespace"], item["tool"], item["status"]) == ("mail", "send", "completed")
+        await talk.turn(thread_id, "second")
+    assert spaces_in(lab.fake.requests[-1]) == spaces_in(lab.fake.requests[-2])
+    assert all(spaces_in(lab.fake.requests[-1]))
+
+
+@originals
+async def test_namespaces_of_our_thread_are_the_originals_too(lab: Lab, program: str) -> None:
+    lab.configure(freeform_tools=True)
+    lab.fake.add(sends(), say("first answer"))
+    async with lab.serving() as server, connect(server, experimentalApi=True) as talk:
+        thread_id = await talk.start_thread(lab.workspace, **FREE, **SPACES)
+        turn_id = await talk.start_turn(thread_id, "first wish")
+        request = await talk.asked("item/tool/call")
+        await talk.answer(request, {"contentItems": [], "success": True})
+        await talk.turn_end(turn_id)
+    lab.fake.add(say("the original's answer"))
+
+    def go_on(home: Path) -> None:
+        shutil.copytree(lab.home / "sessions", home / "sessions")
+        with running(program, home, lab.workspace) as original:
+            original.call("thread/resume", {"threadId": thread_id})
+            original.turn(thread_id, "second")
+            original.end()
+
+    with home_for(lab.fake.base_url) as home:
+        await anyio.to_thread.run_sync(go_on, home)
+    assert spaces_in(lab.fake.requests[-1]) == spaces_in(lab.fake.requests[-2])
+    assert all(spaces_in(lab.fake.requests[-1]))
 
 
 @originals

@@ -17,6 +17,7 @@ from codex_jupyter.notebook.cell_identity import (
     thread_id_of,
     turn_id_of,
 )
+from codex_jupyter.notebook.known_turns import recorded_code
 from codex_jupyter.notebook.rerun import (
     KnownTurn,
     choose,
@@ -155,6 +156,15 @@ def test_a_cell_that_asks_the_same_twice_in_one_run_is_two_cells() -> None:
 def test_ids_that_do_not_last_are_none(strange: object) -> None:
     assert lasting_cell_id(strange) is None
     assert lasting_cell_id("1c7e5b5a") == "1c7e5b5a"
+
+
+def test_only_the_kernels_own_python_is_run_again() -> None:
+    ran = {"type": "dynamicToolCall", "tool": "run_python", "status": "completed", "success": True}
+    elsewhere = {**ran, "namespace": "remote"}
+    assert recorded_code([{**ran, "namespace": None}, elsewhere, ran]) == [
+        {**ran, "namespace": None},
+        ran,
+    ]
 
 
 def test_turns_are_read_as_the_server_lists_them() -> None:

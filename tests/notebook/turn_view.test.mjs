@@ -19,7 +19,7 @@ const { parseBlocks, parseInline, safeHref } = await load("markdown");
 const { closedCount } = await load("markdown_view");
 const { changeRows, counts, diffChanges } = await load("diff");
 const { pythonRuns } = await load("python_code");
-const { commandStatus, lastTitle, quietWords } = await load("items");
+const { commandStatus, lastTitle, quietWords, resultText, toolLabel } = await load("items");
 const { headFacts } = await load("turn_view");
 const { shownItems } = await load("item_list");
 const { agentWords, delegateDepths, delegateLine } = await load("delegate_words");
@@ -205,6 +205,18 @@ test("Python runs concatenate to the source", () => {
   assert.equal(runs.map((run) => run.text).join(""), source);
   assert.ok(runs.some((run) => run.style === "cxj-py-keyword" && run.text === "def"));
   assert.ok(runs.some((run) => run.style === "cxj-py-comment" && run.text === "# c"));
+});
+
+test("a tool is named with its namespace, and only the kernel's Python is the kernel's", () => {
+  const python = { tool: "run_python", arguments: { code: "1" } };
+  assert.equal(toolLabel({ ...python, namespace: null }), "Python in your kernel");
+  assert.equal(toolLabel({ ...python, namespace: "lab" }), "lab.run_python");
+  assert.equal(toolLabel({ tool: "send" }), "send");
+});
+
+test("what is no text in a result is named", () => {
+  const contentItems = [{ text: "a" }, { type: "inputImage" }, { type: "inputAudio" }];
+  assert.equal(resultText({ contentItems }), "a\n[image]\n[audio]");
 });
 
 test("words of items and of the header", () => {

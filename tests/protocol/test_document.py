@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from codex_jupyter.protocol.document import protocol_page
+from codex_jupyter.protocol.dynamic_tools import DynamicToolFunction
 from codex_jupyter.protocol.notifications import NOTIFICATIONS
-from codex_jupyter.protocol.requests import CLIENT_REQUESTS, DynamicToolSpec
+from codex_jupyter.protocol.requests import CLIENT_REQUESTS
 from codex_jupyter.protocol.server_requests import SERVER_REQUESTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -34,7 +35,7 @@ def test_every_shape_that_a_table_names_is_shown() -> None:
     page = protocol_page()
     cells = re.findall(r"^\| `\w+` \| (.*?) \|", page, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`([A-Z]\w+)`", cell)}
-    assert DynamicToolSpec.__name__ in named
+    assert DynamicToolFunction.__name__ in named
     assert {name for name in named if f"\n### `{name}`\n" not in page} == set()
 
 

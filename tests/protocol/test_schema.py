@@ -74,9 +74,11 @@ def test_what_needs_the_capability_is_left_out_unless_it_is_asked_for() -> None:
         assert not names & set(STABLE["definitions"][shape]["properties"])
     assert "dynamicTools" in WHOLE["definitions"]["ThreadStartParams"]["properties"]
     # A shape that only they name goes with them.
-    assert "DynamicToolSpec" not in definition_of(STABLE, "ThreadStartParams").get(
-        "definitions", {}
+    kept, whole = (
+        definition_of(s, "ThreadStartParams").get("definitions", {}) for s in (STABLE, WHOLE)
     )
+    assert "DynamicToolNamespace" not in kept
+    assert "DynamicToolNamespace" in whole
 
 
 def test_files_have_the_names_by_which_other_programs_look_for_them() -> None:

@@ -244,6 +244,29 @@ def test_a_file_of_the_original_has_its_items_from_events() -> None:
     assert turn["items"][2]["status"] == "failed"
 
 
+def test_a_call_of_a_clients_tool_is_read_as_the_original_stores_it() -> None:
+    content = [{"type": "inputText", "text": "hi"}]
+    took = {"duration": {"secs": 1, "nanos": 2_000_000}}
+    call = {"type": "DynamicToolCall", "id": "c1", "namespace": "mail", "tool": "send", **took}
+    good = {"status": "completed", "success": True, "content_items": content}
+    bad = {"type": "DynamicToolCall", "id": "c2", "tool": "look", "status": "failed"}
+    thread = fold(
+        event("task_started", turn_id="t1"),
+        event("item_completed", turn_id="t1", item={**call, **good, "arguments": {"to": "me"}}),
+        event("item_completed", turn_id="t1", item={**bad, "success": False, "arguments": {}}),
+    )
+    first, second = thread.turns[0]["items"]
+    assert (first["type"], first["id"], first["namespace"]) == ("dynamicToolCall", "c1", "mail")
+    assert (first["tool"], first["arguments"], first["status"]) == (
+        "send",
+        {"to": "me"},
+        "completed",
+    )
+    assert (first["contentItems"], first["success"], first["durationMs"]) == (content, True, 1002)
+    assert (second["namespace"], second["status"], second["success"]) == (None, "failed", False)
+    assert (second["contentItems"], second["durationMs"]) == (None, None)
+
+
 def test_what_is_stored_as_item_and_as_event_counts_once() -> None:
     thread = fold(
         event("task_started", turn_id="t1"),

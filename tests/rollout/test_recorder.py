@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import TaskStatus
 
@@ -185,6 +186,42 @@ async def test_a_task_torn_away_by_the_loop_leaves_whole_lines(tmp_path: Path) -
             await anyio.wait_all_tasks_blocked()
             gated.gate.set()
     assert notes(recorder.path) == ["torn", "next"]
+
+
+async def test_a_disk_that_hangs_refuses_in_time_and_takes_all_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_jupyter.rollout.recorder.WRITE_LIMIT", 0.05)
+    path = tmp_path / "r.jsonl"
+    gated = GatedDisk()
+    recorder = recorder_on(path, Disk(sync=gated.sync))
+    with anyio.fail_after(30):
+        with pytest.raises(RolloutError, match="did not take a record within"):
+            await recorder.write([note("in doubt")])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recorder.write, [note("after it")])
+            await anyio.lowlevel.checkpoint()
+            gated.gate.set()
+        await recorder.write([note("last")])
+        await recorder.aclose()
+    assert notes(path) == ["in doubt", "after it", "last"]
+
+
+async def test_a_write_that_gets_no_thread_in_time_is_refused_and_not_done_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_jupyter.rollout.recorder.WRITE_LIMIT", 0.05)
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(META)
+    limiter = anyio.CapacityLimiter(1)
+    recorder = Recorder(RolloutFile(path, len(META), Disk()), limiter)
+    with anyio.fail_after(30):
+        await limiter.acquire_on_behalf_of(other := object())
+        with pytest.raises(RolloutError, match="other writes did not end in time"):
+            await recorder.write([note("refused")])
+        limiter.release_on_behalf_of(other)
+        await recorder.write([note("taken")])
+    assert notes(path) == ["taken"]
 
 
 async def test_closing_waits_for_what_was_asked_and_then_refuses(tmp_path: Path) -> None:

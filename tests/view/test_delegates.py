@@ -61,6 +61,17 @@ def test_a_thread_without_a_nickname_is_called_by_its_id() -> None:
         ({"type": "agentMessage", "text": ""}, "Writing"),
         ({"type": "reasoning"}, "Thinking"),
         ({"type": "mcpToolCall", "server": "docs", "tool": "find"}, "docs · find"),
+        ({"type": "dynamicToolCall", "namespace": "mail", "tool": "send"}, "mail.send"),
+        ({"type": "dynamicToolCall", "namespace": None, "tool": "send"}, "send"),
+        (
+            {
+                "type": "dynamicToolCall",
+                "namespace": "lab",
+                "tool": "run_python",
+                "arguments": {"code": "1"},
+            },
+            "lab.run_python",
+        ),
         ({"type": "collabAgentToolCall", "tool": "wait"}, "Working with agents"),
         ({"type": "webSearch", "query": "pandas"}, "Searched the web: pandas"),
         ({"type": "commandExecution", "command": "a\n" + "b " * 200}, "$ a " + "b " * 57 + "b…"),

@@ -121,7 +121,7 @@ def everywhere(text: str) -> dict[str, Any]:
         },
         {"type": "fileChange", "changes": [change], "status": "completed"},
         {"type": "fileChange", "changes": [change], "status": "declined"},
-        {"type": "dynamicToolCall", **call, "contentItems": result},
+        {"type": "dynamicToolCall", **call, "contentItems": result, "namespace": text},
         {"type": "dynamicToolCall", **call, "tool": "run_python", "arguments": {"code": text}},
         {"type": "mcpToolCall", **call, "server": text, "error": {"message": text}},
         {"type": "userMessage", "content": [{"type": "text", "text": text}]},

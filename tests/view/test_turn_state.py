@@ -148,8 +148,10 @@ def test_what_a_notebook_cannot_carry_is_cleaned() -> None:
     image = {"type": "inputImage", "imageUrl": "data:image/png;base64," + "A" * 5000}
     text = {"type": "inputText", "text": "half \ud83d of a pair; data:text, stays"}
     call = {"type": "dynamicToolCall", "id": "d", "tool": "plot", "status": "completed"}
-    story = Story().completed({**call, "contentItems": [image, text]})
-    shown_image, shown_text = item(story, "d")["contentItems"]
+    sound = {"type": "inputAudio", "audioUrl": "data:audio/wav;base64," + "A" * 5000}
+    story = Story().completed({**call, "contentItems": [image, text, sound]})
+    shown_image, shown_text, shown_sound = item(story, "d")["contentItems"]
+    assert shown_sound["audioUrl"] == "data:audio/wav;base64,…"
     assert shown_image["imageUrl"] == "data:image/png;base64,…"
     assert shown_text["text"] == "half ? of a pair; data:text, stays"
     json.dumps(story.ops, ensure_ascii=False).encode()

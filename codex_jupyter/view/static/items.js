@@ -153,14 +153,17 @@ class ToolCall {
 }
 
 export function isKernelPython(item) {
-  return item.tool === "run_python" && typeof item.arguments?.code === "string";
+  return item.tool === "run_python" && !item.namespace && typeof item.arguments?.code === "string";
 }
 
 export function toolLabel(item) {
   if (isKernelPython(item)) {
     return "Python in your kernel";
   }
-  return item.server ? `${item.server} · ${item.tool}` : String(item.tool);
+  if (item.server) {
+    return `${item.server} · ${item.tool}`;
+  }
+  return item.namespace ? `${item.namespace}.${item.tool}` : String(item.tool);
 }
 
 function toolArguments(item) {
@@ -171,11 +174,16 @@ function toolArguments(item) {
 
 export function resultText(item) {
   const parts = item.contentItems ?? item.result?.content ?? [];
-  const texts = parts.map((part) => (typeof part.text === "string" ? part.text : "[image]"));
+  const texts = parts.map((part) => (typeof part.text === "string" ? part.text : named(part)));
   if (item.error?.message) {
     texts.push(item.error.message);
   }
   return texts.join("\n");
+}
+
+// An MCP server says `audio`, a client `inputAudio`.
+function named(part) {
+  return ["audio", "inputAudio"].includes(part.type) ? "[audio]" : "[image]";
 }
 
 class FileChange {

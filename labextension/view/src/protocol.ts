@@ -844,9 +844,15 @@ export interface DiffUpdated {
   diff: string;
 }
 
-/** What the tool gave back: `inputText` and `inputImage` items. */
+/** Audio that a tool gave back. It is kept; the model is told that it cannot be passed on. */
+export interface DynamicToolAudio {
+  type: 'inputAudio';
+  audioUrl: string;
+}
+
+/** What the tool gave back. The model is told of an answer that cannot be read. */
 export interface DynamicToolCallAnswer {
-  contentItems: Array<Record<string, unknown>>;
+  contentItems: Array<DynamicToolText | DynamicToolImage | DynamicToolAudio>;
   success: boolean;
 }
 
@@ -880,17 +886,39 @@ export interface DynamicToolCallParams {
 export type DynamicToolCallResponse = DynamicToolCallAnswer;
 
 /** A tool that the client of the thread runs when the model calls it. */
-export interface DynamicToolSpec {
+export interface DynamicToolFunction {
   type: 'function';
   name: string;
   description: string;
   inputSchema: unknown;
+  /** In a namespace only. It changes nothing: there is no search for tools here, so that the model knows each of them from the beginning. */
+  deferLoading?: boolean;
   /** Ours. The tool changes nothing, so that no approval is asked for. */
   readOnly?: boolean;
   /** Ours. Every call is decided like a command, by the thread's approval policy. */
   requiresApproval?: boolean;
   /** Ours. The argument that holds what will run, shown when approval is asked for. */
   codeArgument?: string | null;
+}
+
+/** An image that a tool gave back. */
+export interface DynamicToolImage {
+  type: 'inputImage';
+  imageUrl: string;
+}
+
+/** Tools of a client's that belong together; their names need to differ only in here. */
+export interface DynamicToolNamespace {
+  type: 'namespace';
+  name: string;
+  description: string;
+  tools: Array<DynamicToolFunction>;
+}
+
+/** Text that a tool gave back. */
+export interface DynamicToolText {
+  type: 'inputText';
+  text: string;
 }
 
 /** A review began. */
@@ -2687,7 +2715,7 @@ export interface ThreadStartParams {
   baseInstructions?: string | null;
   developerInstructions?: string | null;
   ephemeral?: boolean | null;
-  dynamicTools?: Array<DynamicToolSpec> | null;
+  dynamicTools?: Array<DynamicToolFunction | DynamicToolNamespace> | null;
 }
 
 export type ThreadStartResponse = ThreadOpened;
