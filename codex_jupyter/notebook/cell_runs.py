@@ -61,8 +61,7 @@ def run_cell(
     )
     if label is not None:
         handle.state.notice(f"answered before cell “{label}” changed; --again to refresh")
-    thread.begin(handle)
-    return handle.wait()
+    return thread.see_through(handle)
 
 
 def run_delegated_cell(
@@ -93,8 +92,7 @@ def run_delegated_cell(
         quiet=quiet,
         rerun=rerun,
     )
-    thread.begin(handle)
-    return handle.wait()
+    return thread.see_through(handle)
 
 
 def _choice_in(host_id: str, thread: Thread, run: CellRun) -> Choice:

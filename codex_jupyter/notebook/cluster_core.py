@@ -48,6 +48,10 @@ class ClusterCore:
         """Let delegate/start for the thread ``host_id`` mean this map; from any thread."""
         self._maps[host_id] = mapped
 
+    def strike_off(self, host_id: str) -> None:
+        """Forget a map whose turn has ended, or was stopped before it began; from any thread."""
+        self._maps.pop(host_id, None)
+
     def close(self) -> None:
         """Stop every map and end; waits."""
         atexit.unregister(self.close)
@@ -112,7 +116,7 @@ class ClusterCore:
         try:
             await mapped.run(self._peer.notify)
         finally:
-            del self._maps[host_id]
+            self.strike_off(host_id)
             mapped.ended.set()
             if not any(other.topic == mapped.topic for other in self._maps.values()):
                 mapped.unlisten()

@@ -61,11 +61,10 @@ class ClusterThread:
             turn_id=turn_id,
             limit=params["limit"],
         )
-        runtime.cluster.enlist(host_id, self.mapped)
         state = TurnState(host_id, turn_id)
         state.notice(f"On a Dask cluster, where questions are answered by `{self._headless}`.")
         display = QuietDisplay() if quiet else self._display(host_id, turn_id)
-        handle = TurnHandle(
+        return TurnHandle(
             self.core,
             state,
             display,
@@ -75,12 +74,20 @@ class ClusterThread:
             method=method,
             summon=None,
         )
-        runtime.add_turn(handle, None)
-        return handle
 
     def begin(self, handle: TurnHandle) -> None:
-        """Let a turn run that `prepare` made."""
-        handle.start(on_end=lambda: self.runtime.remove_turn(handle.turn_id))
+        """Let a turn run that `prepare` made; in a block of its `TurnHandle.stops`."""
+        runtime, host_id = self.runtime, handle.thread_id
+        assert self.mapped is not None  # noqa: S101 - it was prepared
+        cluster = runtime.cluster
+        cluster.enlist(host_id, self.mapped)
+        runtime.add_turn(handle, None)
+
+        def end() -> None:
+            runtime.remove_turn(handle.turn_id)
+            cluster.strike_off(host_id)
+
+        handle.start(on_end=end)
 
     def _display(self, thread_id: str, turn_id: str) -> TurnDisplay:
         runtime = self.runtime

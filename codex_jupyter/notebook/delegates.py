@@ -74,9 +74,16 @@ def delegate(  # noqa: PLR0913 - what can be said of a task
     )
     parent = thread if thread is not None else conversation()
     delegation = _delegation_of_cell(parent, quiet=quiet)
-    begun = delegation.add(task)
-    if parent.runtime.shell is None:
-        delegation.close()
+    try:
+        with delegation.stops():
+            if not delegation.has_begun:
+                _begin_for_cell(delegation, parent, quiet=quiet)
+            begun = delegation.add(task)
+            if parent.runtime.shell is None:
+                delegation.close()
+    except KeyboardInterrupt as interrupt:
+        delegation.stop_unless_told(interrupt)
+        raise
     return begun
 
 
@@ -128,8 +135,15 @@ def delegate_map(  # noqa: PLR0913 - what can be said of tasks
     if not tasks:
         return DelegateMap(None, ())
     if client is not None:
-        return _begun(*_on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet))
-    return _begun(Delegation(thread or conversation(), limit=limit, quiet=quiet), tasks)
+        delegation, tasks = _on_cluster(client, tasks, ids, headless, limit=limit, quiet=quiet)
+    else:
+        delegation = Delegation(thread or conversation(), limit=limit, quiet=quiet)
+    try:
+        mapped = _begun(delegation, tasks)
+    except KeyboardInterrupt as interrupt:
+        delegation.stop_unless_told(interrupt)
+        raise
+    return mapped
 
 
 def _require_sense(
@@ -152,10 +166,12 @@ def _require_sense(
 
 
 def _begun(delegation: Delegation, tasks: Sequence[Json]) -> "DelegateMap":
-    mapped = DelegateMap(delegation, [delegation.add(task) for task in tasks])
-    delegation.close()
-    if delegation.runtime.shell is not None:
-        delegation.runtime.at_end_of_cell(delegation.end_with_cell)
+    with delegation.stops():
+        delegation.begin()
+        mapped = DelegateMap(delegation, [delegation.add(task) for task in tasks])
+        delegation.close()
+        if delegation.runtime.shell is not None:
+            delegation.runtime.at_end_of_cell(delegation.end_with_cell)
     return mapped
 
 
@@ -239,13 +255,15 @@ class DelegateMap:
         Raises:
             TurnInterrupted: They were stopped by an interrupt; `results` has what there is.
         """
-        for delegate in self.delegates:
-            if self._delegation is not None:
+        if self._delegation is None:
+            return []
+        with self._delegation.stops():
+            for delegate in self.delegates:
                 self._delegation.wait_for(delegate.ended)
-            if not delegate.done:
-                break
-        self._raise_if_stopped()
-        return [_result_of(delegate) for delegate in self.delegates]
+                if not delegate.done:
+                    break
+            self._raise_if_stopped()
+            return [_result_of(delegate) for delegate in self.delegates]
 
     def __await__(self) -> Generator[Any, None, list[TurnResult]]:
         return self._wait().__await__()
@@ -289,19 +307,30 @@ def _result_of(delegate: Delegate) -> TurnResult:
 
 
 def _delegation_of_cell(parent: Thread, *, quiet: bool) -> Delegation:
-    """Return the delegation of the running cell, begun if it has none that takes tasks."""
-    runtime = parent.runtime
-    if runtime.shell is None:  # no cell will end, so each stands for itself
+    """Return the delegation of the running cell, or a new one if it has none that takes tasks."""
+    if parent.runtime.shell is None:  # no cell will end, so each stands for itself
         return Delegation(parent, limit=1, quiet=quiet)
-    key = (parent.id, runtime.execution_id(), quiet)
-    known = runtime.delegations.get(key)
+    known = parent.runtime.delegations.get(_key(parent, quiet=quiet))
     if known is None or not known.is_open:
-        known = Delegation(parent, limit=_AT_A_TIME, quiet=quiet)
-        runtime.delegations[key] = begun = known
-
-        def end() -> None:
-            runtime.delegations.pop(key, None)
-            begun.end_with_cell()
-
-        runtime.at_end_of_cell(end)
+        return Delegation(parent, limit=_AT_A_TIME, quiet=quiet)
     return known
+
+
+def _begin_for_cell(delegation: Delegation, parent: Thread, *, quiet: bool) -> None:
+    """Let a delegation run until the running cell has ended."""
+    delegation.begin()
+    runtime = parent.runtime
+    if runtime.shell is None:
+        return
+    key = _key(parent, quiet=quiet)
+    runtime.delegations[key] = delegation
+
+    def end() -> None:
+        runtime.delegations.pop(key, None)
+        delegation.end_with_cell()
+
+    runtime.at_end_of_cell(end)
+
+
+def _key(parent: Thread, *, quiet: bool) -> tuple[str, str, bool]:
+    return (parent.id, parent.runtime.execution_id(), quiet)

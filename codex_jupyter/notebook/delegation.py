@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from codex_jupyter.errors import CodexError
@@ -15,7 +15,6 @@ from codex_jupyter.notebook.outcome import (
     TurnResult,
     tell_in_one_line,
 )
-from codex_jupyter.notebook.waiting import stoppable
 
 if TYPE_CHECKING:
     from codex_jupyter.client.aio import CodexClient
@@ -100,10 +99,11 @@ class Delegate:
             TurnFailedError: It failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        self._delegation.wait_for(self.ended)
-        if not self.ended.done():  # the wait was given up
-            raise TurnInterrupted(self._delegation.result_of(self.thread_id, "interrupted", {}))
-        return _concluded(self.ended)
+        with self._delegation.stops():
+            self._delegation.wait_for(self.ended)
+            if not self.ended.done():  # the wait was given up
+                raise TurnInterrupted(self._delegation.result_of(self.thread_id, "interrupted", {}))
+            return _concluded(self.ended)
 
     def __await__(self) -> Generator[Any, None, TurnResult]:
         return self._wait().__await__()
@@ -126,7 +126,7 @@ class Delegate:
 
 
 class Delegation:
-    """A turn of delegates of this kernel.
+    """A turn of delegates of this kernel, which runs from `begin` on.
 
     Args:
         thread: What they work for.
@@ -141,7 +141,12 @@ class Delegation:
         self._waiting: list[Json] = []
         self._being_told: set[str] = set()
         self._stopped_early: list[Delegate] = []
-        self._has_begun = False
+        self.has_begun = False
+        """Whether it runs, or has run."""
+
+        self._is_taken = False
+        """Whether the server has its turn."""
+
         self._is_telling = False
         self._is_closing = False
         self._has_all = False
@@ -159,13 +164,30 @@ class Delegation:
         )
         self._handle.on_event = self._heard
         self._handle.on_begin = self._began
-        thread.begin(self._handle)
-        self._handle.when_done(self._ended)
+        self._works_for = thread
 
     @property
     def runtime(self) -> "KernelRuntime":
         """Of this kernel."""
         return self._runtime
+
+    def begin(self) -> None:
+        """Let it run; in a block of `stops`."""
+        self.has_begun = True
+        self._works_for.begin(self._handle)
+        self._handle.when_done(self._ended)
+
+    @contextmanager
+    def stops(self) -> Generator[None]:
+        """Let interrupts of the kernel stop all of them while the block runs.
+
+        Raises:
+            TurnInterrupted: There was one, and nothing else told of it.
+        """
+        with self._handle.stops() as stops:
+            yield
+        if stops.seen:
+            raise self.for_task(TurnInterrupted(TurnResult.of(self._handle.state.snapshot())))
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +227,11 @@ class Delegation:
         """Stop all of them."""
         self._handle.interrupt()
 
+    def stop_unless_told(self, interrupt: BaseException) -> None:
+        """Stop all of them for an interrupt that came as a block of `stops` ended."""
+        if not isinstance(interrupt, TurnInterrupted):
+            self.stop()
+
     def stop_one(self, thread_id: str, turn_id: str) -> None:
         """Stop one of them, begun or not; from any thread."""
         self._core.call_soon(lambda: self._stop_one(thread_id, turn_id))
@@ -216,9 +243,8 @@ class Delegation:
 
     def wait_for(self, future: "Future[Any]") -> None:
         """Run the delegates' kernel code on this thread until ``future`` is done."""
-        handle = self._handle
-        with stoppable(handle.bench, handle.post, handle.signalled):
-            handle.bench.wait_for(future)
+        with self._handle.stops():
+            self._handle.bench.wait_for(future)
 
     @property
     def stopped(self) -> TurnInterrupted | None:
@@ -239,7 +265,7 @@ class Delegation:
     # On the core's loop.
 
     def _began(self, _client: "CodexClient") -> None:
-        self._has_begun = True
+        self._is_taken = True
         self._stir()
 
     def _put(self, task: Json) -> None:
@@ -264,7 +290,7 @@ class Delegation:
 
     def _stir(self) -> None:
         """Tell the server what is new, one thing after the other."""
-        if self._has_begun and not self._is_telling:
+        if self._is_taken and not self._is_telling:
             self._is_telling = True
             self._core.post(self._tell)
 
@@ -284,8 +310,11 @@ class Delegation:
         try:
             await client.call("delegate/add", {**self._place, "tasks": tasks})
         except CodexError as problem:
+            is_stopped = self._handle.was_stopped  # then there is no turn to add to
             for task in tasks:
-                self._settle(task["threadId"], problem)
+                thread_id = task["threadId"]
+                ended = self.result_of(thread_id, "interrupted", {})
+                self._settle(thread_id, ended if is_stopped else problem)
         finally:
             self._being_told = set()
         stopped, self._stopped_early = self._stopped_early, []

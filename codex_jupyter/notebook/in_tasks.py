@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from codex_jupyter.errors import CodexError
@@ -24,10 +25,17 @@ def seen_by_task(problem: BaseException, *, in_kernel: bool) -> BaseException:
     return problem
 
 
-async def problem_of(handle: "TurnHandle") -> BaseException | None:
-    """Wait for a turn; return what else would be raised, perhaps in a task of its own."""
+async def problem_of(
+    handle: "TurnHandle", begin: Callable[[], object] | None = None
+) -> BaseException | None:
+    """Wait for a turn; return what else would be raised, perhaps in a task of its own.
+
+    Args:
+        handle: The turn.
+        begin: What lets it begin, if it has not; a task that is cancelled before it runs does not.
+    """
     try:
-        await handle.wait_async()
+        await handle.wait_async(begin)
     except (TurnInterrupted, CodexError) as problem:
         return problem
     return None

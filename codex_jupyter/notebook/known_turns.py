@@ -1,7 +1,7 @@
 """Turns that exist already when a cell asks for them: how to tell, what to show, what to run."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +15,11 @@ __all__ = [
     "recorded_code",
     "require_same_words",
     "require_shown",
+    "run_recorded",
 ]
 
 Json = dict[str, Any]
+OnMain = Callable[[Callable[[], Any], str], Awaitable[Any]]
 
 _ACTIVE: Final = re.compile(r"expected active turn id `[^`]*` but found `([^`]*)`")
 
@@ -101,6 +103,28 @@ def recorded_code(items: Sequence[Json]) -> list[Json]:
         and item.get("status") == "completed"
         and item.get("success") is not False
     ]
+
+
+async def run_recorded(items: Sequence[Json], run: Callable[[Json], Json], on_main: OnMain) -> bool:
+    """Run the code of ``items`` again, in order; ``False`` if it was stopped.
+
+    Args:
+        items: Of the turn and its delegates.
+        run: Runs one of them.
+        on_main: Runs something on the kernel's main thread; ``None`` says that it was stopped.
+
+    Raises:
+        ReplayError: One of them fails.
+    """
+    for item in recorded_code(items):
+        result: Json | None = await on_main(
+            lambda item=item: run(item), str(item["arguments"].get("code"))
+        )
+        if result is None:
+            return False
+        if not result["success"]:
+            raise ReplayError(str(result["contentItems"][0].get("text", "")))
+    return True
 
 
 def _words(content: Sequence[Json]) -> str:

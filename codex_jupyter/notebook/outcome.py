@@ -10,8 +10,10 @@ __all__ = [
     "TurnFailedError",
     "TurnInterrupted",
     "TurnResult",
+    "first_problem",
     "refusal",
     "tell_in_one_line",
+    "unless_stopped",
 ]
 
 Json = dict[str, Any]
@@ -142,3 +144,22 @@ def tell_in_one_line(error: BaseException) -> BaseException:
     line = f"{type(error).__name__}: {error}"
     error._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]
     return error
+
+
+def unless_stopped(result: TurnResult, *, is_stopped: bool) -> TurnResult:
+    """Return ``result``, or tell of a stop that came too late for the turn.
+
+    Raises:
+        TurnInterrupted: There was one; it has the result.
+    """
+    if is_stopped:
+        raise TurnInterrupted(result)
+    return result
+
+
+def first_problem(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception of a group that is none itself."""
+    problem: BaseException = problems
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem

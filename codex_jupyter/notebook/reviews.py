@@ -54,8 +54,7 @@ def review(
     handle = reviewed.prepare(
         {"target": target}, method="review/start", turn_id=turn_id, quiet=quiet
     )
-    reviewed.begin(handle)
-    return handle.wait()
+    return reviewed.see_through(handle)
 
 
 class _Parser(argparse.ArgumentParser):

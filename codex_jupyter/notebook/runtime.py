@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -25,6 +26,7 @@ from codex_jupyter.notebook.live_view import ViewKind, choose_view
 from codex_jupyter.notebook.outcome import tell_in_one_line
 from codex_jupyter.notebook.tool_runs import METHOD_NOT_FOUND, ToolRuns
 from codex_jupyter.notebook.turn_handle import TurnHandle
+from codex_jupyter.notebook.waiting import interrupts_held
 from codex_jupyter.settings import environment
 from codex_jupyter.view.requests import answer_for, pending_request
 
@@ -117,7 +119,7 @@ class KernelRuntime:
     @property
     def core(self) -> "CoreThread":
         """The core of this kernel, found or started when it is first needed."""
-        with self._starting:
+        with interrupts_held(), self._starting:  # a core that nobody knows would never end
             failed = self._core if self._core is not None and self._core.failed else None
             if self._core is None or failed is not None:
                 from codex_jupyter.embedding import CoreThread  # noqa: PLC0415 - first use only
@@ -137,7 +139,7 @@ class KernelRuntime:
     @property
     def cluster(self) -> "ClusterCore":
         """What has the maps of this kernel on Dask clusters, started when it is first needed."""
-        with self._starting:
+        with interrupts_held(), self._starting:
             if self._cluster is None:
                 from codex_jupyter.notebook.cluster_core import ClusterCore  # noqa: PLC0415 - extra
 
@@ -275,10 +277,12 @@ class KernelRuntime:
     def _end_cell(self, _result: object = None) -> None:
         if any(handle.bench.running is not None for handle in self._turns.values()):
             return  # code of an agent's is run as a cell inside of the user's
-        self.shell.events.unregister("post_run_cell", self._end_cell)
-        acts, self._after_cell = self._after_cell, []
-        for act in acts:
-            act()
+        with interrupts_held():  # what is left out here would never be closed
+            self.shell.events.unregister("post_run_cell", self._end_cell)
+            acts, self._after_cell = self._after_cell, []
+            with ExitStack() as all_of_them:  # also when one of them is interrupted
+                for act in reversed(acts):
+                    all_of_them.callback(act)
 
     def hello(self, turn_id: str) -> Json | None:
         """Note that a page shows a turn."""

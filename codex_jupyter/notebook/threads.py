@@ -110,13 +110,16 @@ class Thread:
             TurnFailedError: The turn failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        return self.start(text, turn_id=turn_id, quiet=quiet).wait()
+        return self.say(text, {}, turn_id=turn_id, quiet=quiet)
 
     def say(
         self, text: str, overrides: Json, *, turn_id: str | None = None, quiet: bool = False
     ) -> TurnResult:
         """Do what `run` does, changing settings that last: members of turn/start."""
-        return self.start(text, turn_id=turn_id, quiet=quiet, overrides=overrides).wait()
+        self.open()
+        return self.see_through(
+            self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
+        )
 
     def known_turns(self, thread_id: str | None = None) -> list[KnownTurn]:
         """Ask the server for the turns of the thread, or of one below it, oldest first."""
@@ -147,7 +150,16 @@ class Thread:
     ) -> TurnHandle:
         """Say ``text`` and return at once; ``result()`` of what is returned waits."""
         self.open()
-        return self._start(text, turn_id=turn_id, quiet=quiet, overrides=overrides or {})
+        handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides or {})
+        try:
+            with handle.stops() as stops:
+                self.begin(handle)
+        except KeyboardInterrupt:  # came too late for the block, and nobody has the handle yet
+            handle.interrupt()
+            raise
+        if stops.seen:
+            raise self._for_task(TurnInterrupted(TurnResult.of(handle.state.snapshot())))
+        return handle
 
     async def arun(
         self, text: str, *, turn_id: str | None = None, quiet: bool = False
@@ -158,9 +170,9 @@ class Thread:
         cancelled task, because no loop survives an interrupt in a task.
         """
         await self._open_async()
-        handle = self._start(text, turn_id=turn_id, quiet=quiet, overrides={})
+        handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides={})
         try:
-            return await handle.wait_async()
+            return await handle.wait_async(partial(self.begin, handle))
         except TurnInterrupted as stopped:
             raise self._for_task(stopped) from None
 
@@ -175,8 +187,7 @@ class Thread:
         queue = Outbox(merge_deltas)
         handle = self._prepare(text, turn_id=turn_id, quiet=True, overrides={})
         handle.on_event = lambda method, params: _hand_over(loop, queue, method, params)
-        self.begin(handle)
-        waiting = asyncio.ensure_future(problem_of(handle))
+        waiting = asyncio.ensure_future(problem_of(handle, partial(self.begin, handle)))
         waiting.add_done_callback(lambda _: queue.close())
         try:
             while told := await queue.take():
@@ -239,13 +250,13 @@ class Thread:
         asked = {"threadId": params["threadId"], "excludeTurns": True}
         return await client.call("thread/resume", asked)
 
-    def _start(self, text: str, *, turn_id: str | None, quiet: bool, overrides: Json) -> TurnHandle:
-        handle = self._prepare(text, turn_id=turn_id, quiet=quiet, overrides=overrides)
-        self.begin(handle)
-        return handle
+    def see_through(self, handle: TurnHandle) -> TurnResult:
+        """Let a turn run that `prepare` made, and wait until it ends; raises as `run`."""
+        return handle.wait(partial(self.begin, handle))
 
     def begin(self, handle: TurnHandle) -> None:
-        """Let a turn run that `prepare` made."""
+        """Let a turn run that `prepare` made; in a block of its `TurnHandle.stops`."""
+        self._runtime.add_turn(handle, self._on_approval)
         self._has_turns = self._has_turns or handle.thread_id == self._id
         handle.start(on_end=lambda: self._runtime.remove_turn(handle.turn_id))
 
@@ -307,7 +318,6 @@ class Thread:
             summon=runtime.summon if runtime.can_summon else None,
             rerun=rerun,
         )
-        runtime.add_turn(handle, self._on_approval)
         if not runtime.place.is_served and runtime.settings.nothing_stated:
             handle.before_turn = runtime.name_servers_nearby
         return handle

@@ -4,8 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
@@ -13,22 +12,24 @@ import anyio
 from codex_jupyter.errors import CodexError, PeerClosedError, RemoteError
 from codex_jupyter.notebook.delegate_turns import DelegateTurns, items_of_delegates
 from codex_jupyter.notebook.known_turns import (
-    ReplayError,
     Rerun,
     active_turn,
     duplicate_status,
-    recorded_code,
     require_same_words,
     require_shown,
+    run_recorded,
 )
 from codex_jupyter.notebook.outcome import (
     TurnFailedError,
     TurnInterrupted,
     TurnResult,
+    first_problem,
     tell_in_one_line,
+    unless_stopped,
 )
+from codex_jupyter.notebook.stopping import Stopping, interrupt_turn
 from codex_jupyter.notebook.turn_display import QuietDisplay
-from codex_jupyter.notebook.waiting import Bench, Job, interrupt_kernel_code, stoppable
+from codex_jupyter.notebook.waiting import Bench, Job, Stops, interrupt_kernel_code, stoppable
 from codex_jupyter.view.turn_state import PendingRequest, TurnState
 
 if TYPE_CHECKING:
@@ -53,18 +54,6 @@ _HOLD_AFTER: Final = 1.0
 
 
 _WHOLE: Final = 64 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Stop:
-    """How far stopping has got."""
-
-    presses: int = 0
-    own_signals: int = 0
-    """Interrupts that we sent to the main thread, and that are on their way back to us."""
-
-    gave_up: bool = False
-    failure: BaseException | None = None
 
 
 class TurnHandle:
@@ -113,7 +102,7 @@ class TurnHandle:
         self._display = display
         self._params = params
         self._method = method
-        self._stop = _Stop()
+        self._stop = Stopping()
         self._in_line: anyio.CancelScope | None = None
         """Of the wait for a turn that has the thread."""
 
@@ -149,16 +138,36 @@ class TurnHandle:
         if self._driven is not None:
             self._driven.add_done_callback(lambda _: note())
 
+    def stops(self) -> AbstractContextManager[Stops]:
+        """Let interrupts of the kernel stop this turn while a block runs; see `stoppable`.
+
+        Whoever lets the turn begin does it in such a block, and ends the block when the turn has
+        ended or somebody else has the handle: so no interrupt leaves a turn behind.
+        """
+        return stoppable(self.bench, self.post, self.signalled)
+
     def start(self, on_end: Callable[[], object] | None = None) -> None:
-        """Show the turn and let it begin; on the thread of the cell.
+        """Show the turn and let it begin; on the thread of the cell, in a block of `stops`.
 
         Args:
-            on_end: Called when the turn has ended, on any thread.
+            on_end: Called when the turn has ended, on any thread; also if it cannot begin.
         """
-        self._display.open(self.state)
-        self._driven = self._core.post(self.drive)
-        if on_end is not None:
-            self._driven.add_done_callback(lambda _: on_end())
+        try:
+            self._display.open(self.state)
+            self._driven = self._core.post(self.drive)
+            self._driven.add_done_callback(self._has_ended)
+            if on_end is not None:
+                self._driven.add_done_callback(lambda _: on_end())
+        except BaseException:
+            if on_end is not None:
+                on_end()
+            raise
+
+    def _has_ended(self, driven: "Future[None]") -> None:
+        """Let the cell go also if the core was gone before it took the turn."""
+        if (problem := driven.exception()) is not None and self._stop.failure is None:
+            self._stop.failure = problem
+        self.bench.finish()
 
     async def drive(self, client: "CodexClient") -> None:
         """Start the turn on the server and take what it says, to its end."""
@@ -174,20 +183,20 @@ class TurnHandle:
                 await self._run_recorded_code(client)
                 tasks.cancel_scope.cancel()
         except* CodexError as problems:
-            self._fail(_first(problems))
+            self._fail(first_problem(problems))
         finally:
             self._show_end()
             self.bench.finish()
 
     async def _begin(self, client: "CodexClient") -> None:
-        """Start the turn, or follow the one that has its id already."""
-        while (other := await self._start(client)) is not None:
-            await self._let_finish(client, other)
-            if self._stop.presses:
-                # The server has no such turn, and nobody else will say its end.
-                ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
-                self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
+        """Start the turn, or follow the one that has its id already, unless it is stopped."""
+        while not self._stop.presses:
+            if (other := await self._start(client)) is None:
                 return
+            await self._let_finish(client, other)
+        # The server has no such turn, and nobody else will say its end.
+        ended = {"id": self.turn_id, "status": "interrupted", "items": [], "error": None}
+        self._take("turn/completed", {"threadId": self.thread_id, "turn": ended})
 
     async def _start(self, client: "CodexClient") -> str | None:
         """Do the turn to its end; returns the id of another one that has the thread just now."""
@@ -196,6 +205,8 @@ class TurnHandle:
             async with client.turn(self.thread_id, params, self._method) as stream:
                 self.note_ran()
                 self._follow_id(stream.turn_id)
+                if self._stop.presses:  # one that came before the turn found nothing to stop
+                    self._core.post(self.interrupt_server)
                 self.on_begin(client)
                 async for method, told in stream:
                     self._take(method, told)
@@ -240,38 +251,42 @@ class TurnHandle:
         if run is None or not self._rerun.is_known or status != "completed":
             return
         items = self.state.snapshot(max_bytes=_WHOLE)["items"]
-        for item in recorded_code([*items, *await items_of_delegates(client, items)]):
-            result: Json | None = await self.run_on_main(
-                lambda item=item: run(item), str(item["arguments"].get("code"))
-            )
-            if result is None:
-                return
-            if not result["success"]:
-                raise ReplayError(str(result["contentItems"][0].get("text", "")))
-        self.note_ran()
+        items = [*items, *await items_of_delegates(client, items)]
+        if await run_recorded(items, run, self.run_on_main):
+            self.note_ran()
 
-    def wait(self) -> TurnResult:
+    def wait(self, begin: Callable[[], object] | None = None) -> TurnResult:
         """Run the turn's kernel code on this thread until the turn ends.
 
+        Args:
+            begin: What lets the turn begin, if it has not: an interrupt stops it from there on.
+
         Raises:
-            TurnInterrupted: The turn was stopped.
+            TurnInterrupted: The turn was stopped, or the interrupt came as it ended.
             TurnFailedError: The turn failed.
             CodexError: It could not be started, or nobody could be asked.
         """
-        with stoppable(self.bench, self.post, self.signalled):
+        with self.stops() as stops:
+            if begin is not None:
+                begin()
             self.bench.wait()
-        return self._conclude()
+            result = self._conclude()
+        return unless_stopped(result, is_stopped=stops.seen > 0)
 
-    async def wait_async(self) -> TurnResult:
+    async def wait_async(self, begin: Callable[[], object] | None = None) -> TurnResult:
         """Do the same on a running asyncio loop; cancelling the wait stops the turn."""
-        try:
-            with stoppable(self.bench, self.post, self.signalled):
+        with self.stops() as stops:
+            if begin is not None:
+                begin()
+            try:
                 await self.bench.wait_async()
-        except BaseException:
-            self.interrupt()
-            await self._wait_for_end()
-            raise
-        return self._conclude()
+            except BaseException:
+                stops.stay()
+                self.interrupt()
+                await self._wait_for_end()
+                raise
+            result = self._conclude()
+        return unless_stopped(result, is_stopped=stops.seen > 0)
 
     def result(self) -> TurnResult:
         """Wait for the turn like a cell does, and return what came of it."""
@@ -283,7 +298,7 @@ class TurnHandle:
 
     def interrupt_delegate(self, thread_id: str, turn_id: str) -> None:
         """Stop one of the turn's delegates, from any thread."""
-        self._core.post(lambda client: _interrupt(client, thread_id, turn_id))
+        self._core.post(lambda client: interrupt_turn(client, thread_id, turn_id))
 
     def join(self, seconds: float) -> None:
         """Wait until the turn has ended, for so long at most; not on the core's loop."""
@@ -414,7 +429,7 @@ class TurnHandle:
 
     async def interrupt_server(self, client: "CodexClient") -> None:
         """Ask the server to stop the turn; on the core's loop."""
-        await _interrupt(client, self.thread_id, self.server_turn_id)
+        await interrupt_turn(client, self.thread_id, self.server_turn_id)
 
     def _fail(self, problem: BaseException) -> None:
         if self._stop.failure is None:
@@ -458,22 +473,9 @@ class TurnHandle:
         return result
 
 
-async def _interrupt(client: "CodexClient", thread_id: str, turn_id: str) -> None:
-    # Else it has ended by itself, or never began; either way nothing is left to stop.
-    with suppress(RemoteError, PeerClosedError):
-        await client.call("turn/interrupt", {"threadId": thread_id, "turnId": turn_id})
-
-
 def _nothing() -> None:
     """Note nothing: nobody asks."""
 
 
 def _nothing_begins(_client: object) -> None:
     """Do nothing: nobody waits for it."""
-
-
-def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
-    problem: BaseException = problems
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return problem

@@ -9,16 +9,28 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
-__all__ = ["Bench", "Job", "interrupt_kernel_code", "stoppable"]
+__all__ = [
+    "Bench",
+    "Job",
+    "Stops",
+    "interrupt_kernel_code",
+    "interrupts_held",
+    "stoppable",
+]
+
+
+_BETWEEN: Final = contextmanager.__code__.co_filename
+"""Where a thread is between a ``with`` statement and the block it opens or ends."""
 
 
 @dataclass(slots=True)
@@ -151,39 +163,96 @@ def _wake(loop: asyncio.AbstractEventLoop, left: asyncio.Event) -> None:
 
 
 @dataclass(eq=False, slots=True)
-class _Wait:
-    """A turn that a cell of this process waits for."""
+class Stops:
+    """The interrupts that came while a turn was this thread's; see `stoppable`."""
 
     bench: Bench
     on_signal: Callable[[], None]
+    within: "Stops | None"
+    """The one whose kernel code opened this one, and waits for it."""
+
+    seen: int = 0
+    """How many there were, those that stopped the turn included."""
+
+    told: int = 0
+    """How many of them `on_signal` was told; on the core's loop."""
+
+    in_body: bool = False
+    has_raised: bool = False
+
+    @property
+    def wants_out(self) -> bool:
+        """Whether somebody who pressed twice hangs in our code, on the way to the wait or back."""
+        return (
+            self.in_body and self.seen > 1 and not self.has_raised and not self.bench.is_waited_for
+        )
+
+    def stay(self) -> None:
+        """Raise nothing in the rest of the block: a loop runs in it, and would not survive that."""
+        self.in_body = False
 
 
 class _Signals:
     """SIGINT as long as turns are waited for: it goes to all of them, by a pipe.
 
     Waits may end in any order, as tasks do; what was installed before them comes back with the
-    end of the last one.
+    end of the last one. Our handler is the first thing that comes and the last that goes, so that
+    nothing in between can be left half done by an interrupt.
     """
 
-    def __init__(self, watch: Callable[[Callable[[], Any]], "Future[Any]"]) -> None:
-        self.waits: list[_Wait] = []
+    def __init__(self, watch: Callable[[Callable[[], Any]], "Future[Any]"], first: Stops) -> None:
+        self.waits = [first]
+        self._on_loop = watch
+        self._has_pipe = False
+        self._old_handler = signal.signal(signal.SIGINT, self._interrupt_code)
+        try:
+            self._listen()
+        except BaseException:
+            signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
+            raise
+
+    def _listen(self) -> None:
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._write_fd, False)
         self._old_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        self._old_handler = signal.signal(signal.SIGINT, self._interrupt_code)
-        self._watcher = watch(self._watch)
+        self._has_pipe = True
+        self._watcher = self._on_loop(self._watch)
 
-    def close(self) -> None:
+    def leave(self, wait: Stops) -> None:
+        """End one wait; a signal that comes meanwhile still stops its turn."""
+        if self.waits == [wait]:
+            self._close()
+        self.waits.remove(wait)
+        if wait.told < wait.seen:  # the pipe is read when it is no longer among the waits
+            with suppress(BaseException):
+                self._on_loop(partial(_catch_up, wait)).result(timeout=5)
+
+    def _close(self) -> None:
         """Put back what was there before."""
-        signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
+        global _signals  # noqa: PLW0603 - signals belong to the process
+        self._has_pipe = False
         signal.set_wakeup_fd(self._old_fd)
         os.close(self._write_fd)
         with suppress(BaseException):
             self._watcher.result(timeout=5)
         os.close(self._read_fd)
+        _signals = None
+        signal.signal(signal.SIGINT, self._old_handler or signal.default_int_handler)
 
-    def _interrupt_code(self, _number: int, _frame: FrameType | None) -> None:
-        if any(wait.bench.running is not None for wait in self.waits):
+    def _interrupt_code(self, _number: int, frame: FrameType | None) -> None:
+        for wait in self.waits:
+            wait.seen += 1
+        if not self._has_pipe:
+            self._on_loop(partial(_tell, list(self.waits)))
+        # Raised between a statement and its block, it would leave the block open.
+        is_between = frame is not None and frame.f_code.co_filename == _BETWEEN
+        for wait in self.waits:
+            if wait.wants_out and not is_between:
+                wait.has_raised = True
+                raise KeyboardInterrupt
+        # Code that waits for a turn of its own goes on when that turn has ended.
+        waiting = [wait.within for wait in self.waits]
+        if any(w.bench.running is not None and w not in waiting for w in self.waits):
             raise KeyboardInterrupt
 
     async def _watch(self) -> None:
@@ -197,8 +266,18 @@ class _Signals:
                 with suppress(OSError):
                     os.write(self._old_fd, numbers)
             for _ in range(numbers.count(signal.SIGINT)):
-                for wait in list(self.waits):
-                    wait.on_signal()
+                await _tell(list(self.waits))
+
+
+async def _tell(waits: Iterable[Stops]) -> None:
+    for wait in waits:
+        wait.told += 1
+        wait.on_signal()
+
+
+async def _catch_up(wait: Stops) -> None:
+    while wait.told < wait.seen:
+        await _tell([wait])
 
 
 _signals: _Signals | None = None
@@ -227,12 +306,18 @@ def stoppable(
     bench: Bench,
     watch: Callable[[Callable[[], Any]], "Future[Any]"],
     on_signal: Callable[[], None],
-) -> Generator[None, None, None]:
-    """Make SIGINT stop the turn instead of the thread that waits for it.
+) -> Generator[Stops]:
+    """Make SIGINT stop the turn instead of the thread that begins it or waits for it.
 
     While the block runs on the main thread, each SIGINT calls ``on_signal`` on the core's loop,
-    and interrupts the turn's kernel code if that is what the thread runs. Elsewhere this does
-    nothing: only the main thread gets signals. Several blocks may be open, one a task.
+    and interrupts the turn's kernel code if that is what the thread runs. Nothing else in the
+    block is interrupted, except that a second SIGINT raises KeyboardInterrupt once where the
+    thread does not wait at the bench. Elsewhere this does nothing: only the main thread gets
+    signals. Several blocks may be open, one a task; one inside of another of the same bench is
+    part of it.
+
+    What is yielded says after the block whether there was one: it may have come when the turn had
+    ended, and then whoever opened the block must raise it.
 
     Args:
         bench: Tells whether kernel code runs.
@@ -241,16 +326,45 @@ def stoppable(
     """
     global _signals  # noqa: PLW0603 - signals belong to the process
     if threading.current_thread() is not threading.main_thread():
+        yield Stops(bench, on_signal, None)
+        return
+    known = _signals.waits if _signals is not None else []
+    outer = next((wait for wait in known if wait.bench is bench), None)
+    if outer is not None:
+        yield outer
+        return
+    within = next((wait for wait in reversed(known) if wait.bench.running is not None), None)
+    stops = Stops(bench, on_signal, within)
+    if _signals is None:
+        _signals = _Signals(watch, stops)
+    else:
+        _signals.waits.append(stops)
+    signals = _signals
+    try:
+        # Twice, because the second interrupt may come between the body and its end.
+        try:
+            stops.in_body = True
+            yield stops
+        finally:
+            stops.in_body = False
+    finally:
+        stops.in_body = False
+        signals.leave(stops)
+
+
+@contextmanager
+def interrupts_held() -> Generator[None]:
+    """Let an interrupt of the main thread wait until the block has ended; it must be short."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if _signals is None:
-        _signals = _Signals(watch)
-    signals, wait = _signals, _Wait(bench, on_signal)
-    signals.waits.append(wait)
+    held: list[FrameType | None] = []
+    before = signal.signal(signal.SIGINT, lambda _number, frame: held.append(frame))
     try:
         yield
     finally:
-        signals.waits.remove(wait)
-        if not signals.waits:
-            _signals = None
-            signals.close()
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+        if held and callable(before):
+            before(signal.SIGINT, held[0])
+        elif held and before is signal.SIG_DFL:
+            signal.raise_signal(signal.SIGINT)

@@ -306,6 +306,7 @@ def stall(core, rounds):
 ends = []
 for rounds in range({rounds}):
     delegation = Delegation(conversation(), limit=4, quiet=True)
+    delegation.begin()
     begun = [delegation.add(delegate_task("first"))]
     begun[0].result()
     begun.append(delegation.add(delegate_task("second")))
@@ -358,6 +359,7 @@ from codex_jupyter.notebook.delegate_tasks import delegate_task
 from codex_jupyter.notebook.delegation import Delegation
 
 delegation = Delegation(conversation(), limit=1_000, quiet=True)
+delegation.begin()
 delegation._handle.join(10)
 late = delegation.add(delegate_task("Too late"))
 late.ended.exception(10)

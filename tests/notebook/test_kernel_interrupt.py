@@ -271,6 +271,49 @@ print((await thread.arun("And now?")).text)
     assert [shown[TURN_MIME]["status"] for shown in kernel.turns()] == ["interrupted", "completed"]
 
 
+PRESSED_MEANWHILE = """
+import asyncio, codex_jupyter, signal
+loop = asyncio.get_running_loop()
+task = loop.create_task(codex_jupyter.thread().arun("Count."))
+runtime = codex_jupyter.notebook.runtime.get_runtime()
+while not any(handle.state.snapshot()["items"] for handle in runtime.running_turns):
+    await asyncio.sleep(0.01)
+task.cancel()
+for _ in range(2):
+    loop.call_soon(signal.raise_signal, signal.SIGINT)
+await asyncio.wait([task])
+task.cancelled()
+"""
+"""The task asks for the turn's end before the signals come, and hears of it after them."""
+
+
+def test_stops_while_a_cancelled_wait_ends_do_not_end_the_kernel(
+    kernel: Kernel, model: Model
+) -> None:
+    model.will(say("One two three four.", deltas=4).hang(after=4))
+    run = kernel.execute(PRESSED_MEANWHILE)
+    assert run.traceback == []
+    assert run.result == "True"
+    works_after(kernel, model)
+
+
+ENDS_INTERRUPTED = """
+from codex_jupyter.notebook.runtime import get_runtime
+
+def interrupted():
+    raise KeyboardInterrupt
+
+ended = []
+for act in (interrupted, lambda: ended.append(1)):
+    get_runtime().at_end_of_cell(act)
+"""
+
+
+def test_an_interrupt_as_a_cell_ends_leaves_nothing_of_the_end_out(kernel: Kernel) -> None:
+    kernel.execute(ENDS_INTERRUPTED)
+    assert kernel.execute("ended").result == "[1]"
+
+
 def test_a_turn_that_is_stopped_at_once_ends(kernel: Kernel, model: Model) -> None:
     model.will(*[say("One two.", deltas=2).hang(after=3) for _ in range(5)])
     run = kernel.execute(

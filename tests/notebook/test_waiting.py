@@ -1,5 +1,6 @@
 """The wait of the main thread: it runs what is left for it, and it can be stopped."""
 
+import _thread
 import asyncio
 import ctypes
 import os
@@ -13,7 +14,7 @@ import anyio
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from codex_jupyter.notebook.waiting import Bench, Job, stoppable
+from codex_jupyter.notebook.waiting import Bench, Job, interrupts_held, stoppable
 
 LIMIT = 30
 
@@ -226,6 +227,97 @@ def test_waits_that_end_in_any_order_leave_the_signal_as_it_was(portal: Blocking
     assert heard == ["second"]
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.set_wakeup_fd(before_fd) == -1
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_a_second_signal_gets_out_of_what_hangs_on_the_way_to_the_wait(
+    portal: BlockingPortal,
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    told: list[int] = []
+
+    def begin() -> None:
+        with stoppable(Bench(None), watch_on(portal), lambda: told.append(1)):
+            signal.raise_signal(signal.SIGINT)  # waits, for the turn hears of it
+            signal.raise_signal(signal.SIGINT)
+            told.append(-1)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert told == [1, 1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+class Press(int):
+    """A signal, sent by a look at ``now``: in no call, so it is met in the next one."""
+
+    now = property(_thread.interrupt_main)
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_a_second_signal_between_a_block_and_its_end_leaves_no_block_open(
+    portal: BlockingPortal,
+) -> None:
+    """It did: the handler stayed ours as long as somebody kept the error, as IPython does."""
+    before = signal.getsignal(signal.SIGINT)
+    press, told = Press(signal.SIGINT), list[int]()
+    with stoppable(Bench(None), watch_on(portal), lambda: told.append(1)) as stops:
+        signal.raise_signal(signal.SIGINT)
+        _ = press.now
+    assert (stops.seen, told) == (2, [1, 1])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_block_with_a_loop_in_it_raises_nothing(portal: BlockingPortal) -> None:
+    told: list[int] = []
+    with stoppable(Bench(None), watch_on(portal), lambda: told.append(1)) as stops:
+        stops.stay()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert told == [1, 1]
+
+
+def test_a_block_inside_of_one_of_the_same_turn_is_part_of_it(portal: BlockingPortal) -> None:
+    bench, told = Bench(None), list[int]()
+    with stoppable(bench, watch_on(portal), lambda: told.append(1)) as outer:
+        with stoppable(bench, watch_on(portal), lambda: told.append(2)) as inner:
+            signal.raise_signal(signal.SIGINT)
+        assert inner is outer
+    assert (told, outer.seen) == ([1], 1)
+
+
+def test_code_that_waits_for_a_turn_of_its_own_is_not_torn_out_of_the_wait(
+    portal: BlockingPortal,
+) -> None:
+    outer, inner, told = Bench(None), Bench(None), list[str]()
+
+    def wait_for_another() -> None:
+        with stoppable(inner, watch_on(portal), lambda: told.append("inner")):
+            signal.raise_signal(signal.SIGINT)
+            told.append("went on")
+
+    work = job(wait_for_another)
+    outer.put(work)
+    outer.finish()
+    with stoppable(outer, watch_on(portal), lambda: told.append("outer")):
+        outer.wait()
+    assert work.result.exception(0) is None
+    assert sorted(told) == ["inner", "outer", "went on"]
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_what_is_held_is_raised_at_the_end() -> None:
+    done: list[int] = []
+
+    def work() -> None:
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_on_another_thread_signals_are_let_be(portal: BlockingPortal) -> None:
