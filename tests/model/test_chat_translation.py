@@ -114,6 +114,28 @@ def test_what_went_wrong_is_told_and_nothing_after_it(last: Json, kind: str) -> 
     assert done(events) == []
 
 
+@pytest.mark.parametrize("odd", [None, 5, "x", [None], ["x"], {"a": 1}, float("inf")], ids=repr)
+def test_what_no_server_should_send_is_passed_over(odd: Any) -> None:
+    chunks = (
+        {"choices": odd},
+        {"choices": [odd]},
+        {"choices": [{"delta": odd}]},
+        {"choices": [{"message": odd}]},
+        chunk({"tool_calls": odd, "content": odd, "reasoning": odd}),
+        {"usage": odd},
+        {"usage": {"prompt_tokens": odd, "completion_tokens_details": odd, "total_tokens": odd}},
+    )
+    events = said(*chunks, chunk({"content": "Hello"}), chunk({}, "stop"))
+    (message,) = (item for item in done(events) if item["type"] == "message")
+    assert message["content"][0]["text"].endswith("Hello")
+    assert events[-1]["type"] == "response.completed"
+
+
+def test_a_function_that_is_no_object_has_no_name() -> None:
+    (call,) = done(said(chunk({"tool_calls": [{"function": "f"}]}), chunk({}, "stop")))
+    assert call["name"] == ""
+
+
 @given(st.lists(st.text(min_size=1), max_size=6))
 def test_however_text_is_cut_it_is_the_same(texts: list[str]) -> None:
     events = said(*(chunk({"content": text}) for text in texts), chunk({}, "stop"))
