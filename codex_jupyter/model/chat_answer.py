@@ -33,6 +33,9 @@ class ChatTranslator:
         self._item_id = ""
         self._text: list[str] = []
         self._calls: dict[int, _Call] = {}
+        self._moved: dict[int, int] = {}
+        """Where pieces go whose index another call has already."""
+
         self._finish: str | None = None
         self._usage: Json | None = None
         self._is_over = False
@@ -102,6 +105,8 @@ class ChatTranslator:
             # Whole calls come without one; a piece that only goes on has neither id nor name.
             is_new = bool(call_id or function.get("name")) or not self._calls
             index = len(self._calls) if is_new else max(self._calls)
+        else:
+            index = self._place(index, str(call_id or ""), bool(function.get("name")))
         call = self._calls.setdefault(index, _Call())
         call.id = call.id or str(call_id or "")
         call.name = call.name or str(function.get("name") or "")
@@ -112,6 +117,20 @@ class ChatTranslator:
             import json  # noqa: PLC0415 - few servers send objects
 
             call.arguments.append(json.dumps(arguments))
+
+    def _place(self, stated: int, call_id: str, is_named: bool) -> int:
+        """Return where a call is kept: some servers number every call 0.
+
+        An id that changes is not enough: others make up a new one for each piece of a call.
+        """
+        index = self._moved.get(stated, stated)
+        known = self._calls.get(index)
+        if known is None or not (is_named and call_id and known.id) or known.id == call_id:
+            return index
+        same = (n for n, call in self._calls.items() if call.id == call_id)
+        place = next(same, max(self._calls) + 1)
+        self._moved[stated] = place
+        return place
 
     def _say(self, kind: str, text: str, events: list[ModelEvent]) -> None:
         if self._kind != kind:

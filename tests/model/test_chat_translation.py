@@ -70,9 +70,10 @@ def test_text_thoughts_and_tokens() -> None:
         [piece(0, id="a", name="f", arguments='{"x"'), piece(0, id="a", arguments=": 1}")],
         [piece(id="a", name="f", arguments='{"x"'), piece(arguments=": 1}")],
         [piece(id="a", name="f", arguments={"x": 1})],
+        [piece(0, id="a", name="f", arguments='{"x"'), piece(0, id="z", arguments=": 1}")],
         [piece(0, id="a", name="f"), piece(0, arguments='{"x": 1}')],
     ],
-    ids=["by index", "id repeats", "no index", "an object", "name first"],
+    ids=["by index", "id repeats", "no index", "an object", "ids differ", "name first"],
 )
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
 def test_a_call_is_put_together_however_it_comes(chunks: list[Json], finish: str) -> None:
@@ -91,6 +92,33 @@ def test_several_calls_keep_their_order_and_get_ids() -> None:
     )
     assert [first["name"], second["name"]] == ["f", "g"]
     assert first["call_id"] != second["call_id"]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [
+            piece(0, id="a", name="f", arguments='{"n": 1}'),
+            piece(0, id="b", name="g", arguments='{"n": 2}'),
+            piece(0, id="c", name="f", arguments='{"n": 3}'),
+        ],
+        [
+            piece(0, id="a", name="f", arguments='{"n": 1}'),
+            piece(0, id="b", name="g", arguments='{"n"'),
+            piece(0, arguments=": 2}"),
+            piece(0, id="c", name="f", arguments='{"n"'),
+            piece(0, id="c", name="f", arguments=": 3}"),
+        ],
+    ],
+    ids=["whole", "in pieces"],
+)
+def test_calls_that_all_have_the_same_number_are_not_mixed(pieces: list[Json]) -> None:
+    calls = done(said(*map(chunk, pieces), chunk({}, "tool_calls")))
+    assert [(call["call_id"], call["name"], call["arguments"]) for call in calls] == [
+        ("a", "f", '{"n": 1}'),
+        ("b", "g", '{"n": 2}'),
+        ("c", "f", '{"n": 3}'),
+    ]
 
 
 def test_an_answer_without_a_reason_to_finish_broke_off() -> None:
