@@ -52,7 +52,8 @@ def read_wish(arguments: Json, workspace: Path, name: str = "command") -> Comman
     timeout_ms = arguments.get("timeout_ms")
     timeout = DEFAULT_TIMEOUT
     if isinstance(timeout_ms, int | float) and timeout_ms > 0:
-        timeout = min(float(timeout_ms) / 1000, MAX_TIMEOUT)
+        # Cut first: a whole number of the model's may be too long for a float.
+        timeout = min(timeout_ms, MAX_TIMEOUT * 1000) / 1000
     why = arguments.get("justification")
     argv = read_only_argv(script, cwd) if cwd == workspace else None
     return CommandWish(

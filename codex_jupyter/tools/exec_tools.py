@@ -218,8 +218,10 @@ async def _wait(
 
 
 def _seconds(wanted: object, usual: float, limits: tuple[float, float]) -> float:
-    seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted > 0 else usual
-    return min(max(seconds, limits[0]), limits[1])
+    if not isinstance(wanted, int | float) or wanted <= 0:
+        return min(max(usual, limits[0]), limits[1])
+    # Cut first: a whole number of the model's may be too long for a float.
+    return max(min(wanted, limits[1] * 1000) / 1000, limits[0])
 
 
 def _function(name: str, text: str, properties: Json, required: list[str]) -> Json:
