@@ -83,8 +83,16 @@ def command_item(item_id: ItemId, wish: CommandWish) -> Json:
     }
 
 
-def command_proposal(item_id: ItemId, wish: CommandWish) -> Proposal:
-    """Return what is asked for before it runs."""
+def command_proposal(item_id: ItemId, wish: CommandWish, *, tty: bool = False) -> Proposal:
+    """Return what is asked for before it runs.
+
+    Args:
+        item_id: Of the item that shows it.
+        wish: What would run.
+        tty: Whether it gets a terminal. A shell that reads nothing and one that anything can be
+            typed into are two things: a yes for the session to one does not cover the other.
+    """
+    typed_into = ("tty",) if tty else ()
     return Proposal(
         what="this command",
         method="item/commandExecution/requestApproval",
@@ -98,7 +106,7 @@ def command_proposal(item_id: ItemId, wish: CommandWish) -> Proposal:
             "availableDecisions": ["accept", "acceptForSession", "decline", "cancel"],
         },
         item_id=item_id,
-        digest=digest_of("command", wish.argv, str(wish.cwd), wish.timeout),
-        session_keys=(("command", wish.argv, str(wish.cwd)),),
+        digest=digest_of("command", wish.argv, str(wish.cwd), wish.timeout, *typed_into),
+        session_keys=(("command", wish.argv, str(wish.cwd), *typed_into),),
         read_only=wish.read_only,
     )

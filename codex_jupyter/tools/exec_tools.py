@@ -80,12 +80,13 @@ class ExecCommandTool:
         """Ask if need be, start, and return what came within the time."""
         arguments = call.arguments()
         wish = await anyio.to_thread.run_sync(read_wish, arguments, context.workspace, "cmd")
+        tty = arguments.get("tty") is True
         process_id = self.terminals.reserve()
         try:
             item = command_item(call.item_id, wish)
             item |= {"processId": str(process_id), "source": "unifiedExecStartup"}
             context.start_item(item)
-            verdict = await approve(command_proposal(call.item_id, wish), context)
+            verdict = await approve(command_proposal(call.item_id, wish, tty=tty), context)
             if isinstance(verdict, Rejected):
                 await context.complete_item({**item, "status": "declined"})
                 return ToolOutput(f"exec command not run: {verdict.reason}", success=False)
