@@ -4,7 +4,7 @@ Light: the server and the WebSocket library are imported by whoever needs one of
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -164,6 +164,7 @@ class CoreThread:
         portal = self._running.__enter__()
         self._loop: _Loop = portal.call(_current_loop)
         self._client: Future[CodexClient] = Future()
+        self._unsettled = set[Future[Any]]()
         self._posted_in, self._posted_out = anyio.create_memory_object_stream[
             Callable[[], Coroutine[Any, Any, None]]
         ](_MAX_POSTED)
@@ -184,10 +185,13 @@ class CoreThread:
         """Run ``work`` with the client on the core's loop, in a task of its own.
 
         The future gets its result or its exception; `PeerClosedError` if the core has ended.
+        Cancelling it gives up the result only: the work goes on.
         """
         future: Future[T] = Future()
+        self._unsettled.add(future)
+        future.add_done_callback(self._unsettled.discard)
         if not self._schedule(lambda: self._accept(work, future)):
-            future.set_exception(PeerClosedError("the core of this kernel has ended"))
+            _refuse(future)
         return future
 
     def call_soon(self, act: Callable[[], object]) -> None:
@@ -208,6 +212,8 @@ class CoreThread:
         with suppress(Exception):  # a core that never started has told its callers why
             self._done.result()
         self._running.__exit__(None, None, None)
+        # What was posted in the loop's last moment was never looked at.
+        self._refuse_unsettled()
 
     def _schedule(self, act: Callable[[], object]) -> bool:
         try:
@@ -221,27 +227,39 @@ class CoreThread:
         try:
             self._posted_in.send_nowait(lambda: self._fulfil(work, future))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.WouldBlock):
-            future.set_exception(PeerClosedError("the core of this kernel has ended"))
+            _refuse(future)
 
     async def _fulfil(
         self, work: Callable[[CodexClient], Awaitable[T]], future: "Future[T]"
     ) -> None:
         """Run posted work; its failure belongs to whoever posted it and ends nothing else."""
         try:
-            future.set_result(await work(await _wait_for(self._client)))
+            result = await work(await _wait_for(self._client))
         except Exception as error:  # noqa: BLE001 - handed to whoever posted the work
-            future.set_exception(error)
+            with suppress(InvalidStateError):
+                future.set_exception(error)
         except BaseException as error:
-            ended = PeerClosedError("the core of this kernel has ended")
-            future.set_exception(ended)
+            _refuse(future)
             raise error from None
+        else:
+            # Any thread may cancel it at any moment.
+            with suppress(InvalidStateError):
+                future.set_result(result)
 
     async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        async with anyio.create_task_group() as tasks, self._posted_out, self._posted_in:
-            tasks.start_soon(self._start_posted, tasks)
-            task_status.started()
-            await self._host()
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks, self._posted_out, self._posted_in:
+                tasks.start_soon(self._start_posted, tasks)
+                task_status.started()
+                await self._host()
+                tasks.cancel_scope.cancel()
+        finally:
+            # What was queued, and what was taken but not started when the end came.
+            self._refuse_unsettled()
+
+    def _refuse_unsettled(self) -> None:
+        for future in list(self._unsettled):
+            _refuse(future)
 
     async def _start_posted(self, tasks: anyio.abc.TaskGroup) -> None:
         async for start in self._posted_out:
@@ -257,6 +275,12 @@ class CoreThread:
                 raise
             self._client.set_exception(error)
             await self._stop.wait()
+
+
+def _refuse(future: "Future[Any]") -> None:
+    """Say that the core has ended, unless something was said already."""
+    with suppress(InvalidStateError):
+        future.set_exception(PeerClosedError("the core of this kernel has ended"))
 
 
 async def _current_loop() -> _Loop:

@@ -33,6 +33,9 @@ class ChatTranslator:
         self._item_id = ""
         self._text: list[str] = []
         self._calls: dict[int, _Call] = {}
+        self._moved: dict[int, int] = {}
+        """Where pieces go whose index another call has already."""
+
         self._finish: str | None = None
         self._usage: Json | None = None
         self._is_over = False
@@ -65,13 +68,13 @@ class ChatTranslator:
         if isinstance(usage := chunk.get("usage"), dict):
             self._usage = _usage(cast("Json", usage))
         choices: Any = chunk.get("choices")
-        for choice in cast("list[Any]", choices)[:1] if isinstance(choices, list) else ():
-            self._take_choice(cast("Json", choice), events)
+        for choice in _objects(choices)[:1]:
+            self._take_choice(choice, events)
         if not self._is_over and self._finish is not None and self._usage is not None:
             self._complete(events)
 
     def _take_choice(self, choice: Json, events: list[ModelEvent]) -> None:
-        delta: Json = choice.get("delta") or choice.get("message") or {}
+        delta = _object(choice.get("delta")) or _object(choice.get("message"))
         for name in ("reasoning_content", "reasoning"):
             if isinstance(text := delta.get(name), str) and text:
                 self._say("reasoning", text, events)
@@ -79,7 +82,7 @@ class ChatTranslator:
         for name in ("content", "refusal"):
             if isinstance(text := delta.get(name), str) and text:
                 self._say("message", text, events)
-        for piece in delta.get("tool_calls") or ():
+        for piece in _objects(delta.get("tool_calls")):
             self._take_call(piece)
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
@@ -97,11 +100,13 @@ class ChatTranslator:
     def _take_call(self, piece: Json) -> None:
         index = piece.get("index")
         call_id: Any = piece.get("id")
-        function: Json = piece.get("function") or {}
+        function = _object(piece.get("function"))
         if not isinstance(index, int):
             # Whole calls come without one; a piece that only goes on has neither id nor name.
             is_new = bool(call_id or function.get("name")) or not self._calls
             index = len(self._calls) if is_new else max(self._calls)
+        else:
+            index = self._place(index, str(call_id or ""), bool(function.get("name")))
         call = self._calls.setdefault(index, _Call())
         call.id = call.id or str(call_id or "")
         call.name = call.name or str(function.get("name") or "")
@@ -112,6 +117,20 @@ class ChatTranslator:
             import json  # noqa: PLC0415 - few servers send objects
 
             call.arguments.append(json.dumps(arguments))
+
+    def _place(self, stated: int, call_id: str, is_named: bool) -> int:
+        """Return where a call is kept: some servers number every call 0.
+
+        An id that changes is not enough: others make up a new one for each piece of a call.
+        """
+        index = self._moved.get(stated, stated)
+        known = self._calls.get(index)
+        if known is None or not (is_named and call_id and known.id) or known.id == call_id:
+            return index
+        same = (n for n, call in self._calls.items() if call.id == call_id)
+        place = next(same, max(self._calls) + 1)
+        self._moved[stated] = place
+        return place
 
     def _say(self, kind: str, text: str, events: list[ModelEvent]) -> None:
         if self._kind != kind:
@@ -162,16 +181,33 @@ class ChatTranslator:
 
 
 def _usage(usage: Json) -> Json:
-    read: Json = usage.get("prompt_tokens_details") or {}
-    written: Json = usage.get("completion_tokens_details") or {}
-    taken, given = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    read = _object(usage.get("prompt_tokens_details"))
+    written = _object(usage.get("completion_tokens_details"))
+    taken, given = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     return {
         "input_tokens": taken,
-        "input_tokens_details": {"cached_tokens": int(read.get("cached_tokens") or 0)},
+        "input_tokens_details": {"cached_tokens": _count(read.get("cached_tokens"))},
         "output_tokens": given,
-        "output_tokens_details": {"reasoning_tokens": int(written.get("reasoning_tokens") or 0)},
-        "total_tokens": int(usage.get("total_tokens") or taken + given),
+        "output_tokens_details": {"reasoning_tokens": _count(written.get("reasoning_tokens"))},
+        "total_tokens": _count(usage.get("total_tokens")) or taken + given,
     }
+
+
+def _object(value: Any) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[Json]:
+    """Return the objects of a list; nothing for what is none."""
+    elements = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("Json", element) for element in elements if isinstance(element, dict)]
+
+
+def _count(value: Any) -> int:
+    try:
+        return int(value or 0)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def _new_id() -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, urlsplit, urlunsplit
 
 import anyio
 import anyio.to_thread
@@ -260,7 +260,8 @@ class ResponsesClient:
             failures.HttpRefusal(
                 status=answer.status,
                 url=self._shown_url,
-                headers=answer.headers,
+                # A redirect repeats the whole address, query and all.
+                headers={name: self._redact(value) for name, value in answer.headers.items()},
                 body=self._redact(text),
                 received_at=time.time(),
                 key_name=key_name if self._key else "",
@@ -315,12 +316,16 @@ def _without_credentials(url: str) -> str:
 
 def _secrets(endpoint: ResponsesEndpoint) -> frozenset[str]:
     """Return what must not appear in a message: keys may stand in any of these places."""
+    address = urlsplit(endpoint.base_url)
     held = {
         (endpoint.api_key or "").strip(),
-        urlsplit(endpoint.base_url).password or "",
+        address.password or "",
+        *(value for _, value in parse_qsl(address.query)),
         *endpoint.headers.values(),
         *endpoint.query_params.values(),
     }
     # "Bearer KEY" in a header is found by KEY too.
     held |= {word for value in held for word in value.split()}
+    # In addresses they are written with escapes, in one of two ways.
+    held |= {form for v in held for form in (quote(v, safe=""), quote_plus(v, safe="?/:@"))}
     return frozenset(value for value in held if len(value) >= MIN_SECRET_CHARS)

@@ -1,6 +1,7 @@
 """What the headers of an answer tell beside it: limits, and which model really answers. Pure."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 
 from codex_jupyter.model.interface import ModelEvent
@@ -55,9 +56,10 @@ def _from_requests(headers: Mapping[str, str]) -> dict[str, Any]:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        number = float(text or "")
     except ValueError:
         return None
+    return number if isfinite(number) else None
 
 
 def _whole(text: str | None) -> int | None:

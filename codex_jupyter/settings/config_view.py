@@ -57,7 +57,9 @@ def overriding(settings: Settings, path: KeyPath) -> tuple[Json, Any] | None:
         for part in path:
             node = cast("Json", node).get(part) if isinstance(node, Mapping) else None
         if node is not None:
-            return _metadata(layer), _shown_value(path[-1], node)
+            # A single header is named by whoever sends it; what holds it tells that it is secret.
+            name = next((part for part in path if part in _SECRET), path[-1])
+            return _metadata(layer), _shown_value(name, node)
     return None
 
 

@@ -52,7 +52,8 @@ def read_wish(arguments: Json, workspace: Path, name: str = "command") -> Comman
     timeout_ms = arguments.get("timeout_ms")
     timeout = DEFAULT_TIMEOUT
     if isinstance(timeout_ms, int | float) and timeout_ms > 0:
-        timeout = min(float(timeout_ms) / 1000, MAX_TIMEOUT)
+        # Cut first: a whole number of the model's may be too long for a float.
+        timeout = min(timeout_ms, MAX_TIMEOUT * 1000) / 1000
     why = arguments.get("justification")
     argv = read_only_argv(script, cwd) if cwd == workspace else None
     return CommandWish(
@@ -82,8 +83,16 @@ def command_item(item_id: ItemId, wish: CommandWish) -> Json:
     }
 
 
-def command_proposal(item_id: ItemId, wish: CommandWish) -> Proposal:
-    """Return what is asked for before it runs."""
+def command_proposal(item_id: ItemId, wish: CommandWish, *, tty: bool = False) -> Proposal:
+    """Return what is asked for before it runs.
+
+    Args:
+        item_id: Of the item that shows it.
+        wish: What would run.
+        tty: Whether it gets a terminal. A shell that reads nothing and one that anything can be
+            typed into are two things: a yes for the session to one does not cover the other.
+    """
+    typed_into = ("tty",) if tty else ()
     return Proposal(
         what="this command",
         method="item/commandExecution/requestApproval",
@@ -97,7 +106,7 @@ def command_proposal(item_id: ItemId, wish: CommandWish) -> Proposal:
             "availableDecisions": ["accept", "acceptForSession", "decline", "cancel"],
         },
         item_id=item_id,
-        digest=digest_of("command", wish.argv, str(wish.cwd), wish.timeout),
-        session_keys=(("command", wish.argv, str(wish.cwd)),),
+        digest=digest_of("command", wish.argv, str(wish.cwd), wish.timeout, *typed_into),
+        session_keys=(("command", wish.argv, str(wish.cwd), *typed_into),),
         read_only=wish.read_only,
     )

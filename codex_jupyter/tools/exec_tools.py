@@ -80,12 +80,13 @@ class ExecCommandTool:
         """Ask if need be, start, and return what came within the time."""
         arguments = call.arguments()
         wish = await anyio.to_thread.run_sync(read_wish, arguments, context.workspace, "cmd")
+        tty = arguments.get("tty") is True
         process_id = self.terminals.reserve()
         try:
             item = command_item(call.item_id, wish)
             item |= {"processId": str(process_id), "source": "unifiedExecStartup"}
             context.start_item(item)
-            verdict = await approve(command_proposal(call.item_id, wish), context)
+            verdict = await approve(command_proposal(call.item_id, wish, tty=tty), context)
             if isinstance(verdict, Rejected):
                 await context.complete_item({**item, "status": "declined"})
                 return ToolOutput(f"exec command not run: {verdict.reason}", success=False)
@@ -222,8 +223,10 @@ async def _wait(
 
 
 def _seconds(wanted: object, usual: float, limits: tuple[float, float]) -> float:
-    seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted > 0 else usual
-    return min(max(seconds, limits[0]), limits[1])
+    if not isinstance(wanted, int | float) or wanted <= 0:
+        return min(max(usual, limits[0]), limits[1])
+    # Cut first: a whole number of the model's may be too long for a float.
+    return max(min(wanted, limits[1] * 1000) / 1000, limits[0])
 
 
 def _function(name: str, text: str, properties: Json, required: list[str]) -> Json:

@@ -241,6 +241,8 @@ class Terminals:
                     if piece == b"":
                         break
                     feed(piece or b"")
+                # The command may run on with its output closed.
+                send(live.flush(time.monotonic()))
 
     async def _watch_exit(self, terminal: Terminal, reading: anyio.CancelScope) -> None:
         terminal.exit_code = await terminal.group.wait_exit()

@@ -126,6 +126,22 @@ async def test_accept_for_session_covers_the_very_same_command_only(lab: Lab, ta
     assert statuses == ["completed", "completed", "declined"]
 
 
+async def test_accept_for_session_is_not_for_a_terminal_that_anything_is_typed_into(
+    lab: Lab, talk: Talk
+) -> None:
+    lab.fake.add(
+        call("exec_command", {"cmd": "sh", "yield_time_ms": 5000}, call_id="c1"),
+        call("exec_command", {"cmd": "sh", "tty": True}, call_id="c2"),
+        say("ok"),
+    )
+    turn_id = await talk.start_turn(await talk.start_thread(lab.workspace))
+    await talk.answer(await talk.asked(COMMAND), {"decision": "acceptForSession"})
+    other = await talk.asked(COMMAND, n=2)
+    assert other["params"]["itemId"] == "c2"
+    await talk.answer(other, {"decision": "decline"})
+    assert (await talk.turn_end(turn_id))["status"] == "completed"
+
+
 async def test_accept_for_session_lasts_over_turns_but_not_over_threads(
     lab: Lab, talk: Talk
 ) -> None:

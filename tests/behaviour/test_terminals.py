@@ -63,6 +63,34 @@ async def test_a_command_that_ends_in_time_is_complete(lab: Lab, talk: Talk) -> 
     assert await listed(talk, thread_id) == []
 
 
+@pytest.mark.parametrize(
+    ("tool", "command", "limit"),
+    [("exec_command", "cmd", "yield_time_ms"), ("shell_command", "command", "timeout_ms")],
+)
+async def test_a_time_longer_than_any_is_the_longest(
+    lab: Lab, talk: Talk, tool: str, command: str, limit: str
+) -> None:
+    lab.fake.add(call(tool, {command: "echo out", limit: 10**400}), say("ok"))
+    turn = await talk.turn(await talk.start_thread(lab.workspace, **FREE))
+    assert turn["status"] == "completed"
+    assert outputs(lab)[-1].endswith("Output:\nout\n")
+
+
+async def test_the_last_output_is_told_when_a_command_goes_on_without_any(
+    lab: Lab, talk: Talk
+) -> None:
+    # Shown at once is the first line; the others come too soon after it, and wait.
+    script = "echo 1; sleep 0.005; echo 2; sleep 0.005; echo 3; exec >&- 2>&-; "
+    await begun(lab, talk, script + "while [ ! -e go ]; do sleep 0.01; done", call_id="e7")
+    await talk.until(
+        lambda m: (
+            m.get("method") == "item/commandExecution/outputDelta" and "3" in m["params"]["delta"]
+        )
+    )
+    assert talk.items("commandExecution") == []
+    (lab.workspace / "go").touch()
+
+
 async def test_a_command_outlives_its_turn_and_ends_under_its_id(lab: Lab) -> None:
     async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
         cmd = "echo first; while [ ! -e go ]; do sleep 0.01; done; echo last"

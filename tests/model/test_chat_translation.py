@@ -70,9 +70,10 @@ def test_text_thoughts_and_tokens() -> None:
         [piece(0, id="a", name="f", arguments='{"x"'), piece(0, id="a", arguments=": 1}")],
         [piece(id="a", name="f", arguments='{"x"'), piece(arguments=": 1}")],
         [piece(id="a", name="f", arguments={"x": 1})],
+        [piece(0, id="a", name="f", arguments='{"x"'), piece(0, id="z", arguments=": 1}")],
         [piece(0, id="a", name="f"), piece(0, arguments='{"x": 1}')],
     ],
-    ids=["by index", "id repeats", "no index", "an object", "name first"],
+    ids=["by index", "id repeats", "no index", "an object", "ids differ", "name first"],
 )
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
 def test_a_call_is_put_together_however_it_comes(chunks: list[Json], finish: str) -> None:
@@ -91,6 +92,33 @@ def test_several_calls_keep_their_order_and_get_ids() -> None:
     )
     assert [first["name"], second["name"]] == ["f", "g"]
     assert first["call_id"] != second["call_id"]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [
+            piece(0, id="a", name="f", arguments='{"n": 1}'),
+            piece(0, id="b", name="g", arguments='{"n": 2}'),
+            piece(0, id="c", name="f", arguments='{"n": 3}'),
+        ],
+        [
+            piece(0, id="a", name="f", arguments='{"n": 1}'),
+            piece(0, id="b", name="g", arguments='{"n"'),
+            piece(0, arguments=": 2}"),
+            piece(0, id="c", name="f", arguments='{"n"'),
+            piece(0, id="c", name="f", arguments=": 3}"),
+        ],
+    ],
+    ids=["whole", "in pieces"],
+)
+def test_calls_that_all_have_the_same_number_are_not_mixed(pieces: list[Json]) -> None:
+    calls = done(said(*map(chunk, pieces), chunk({}, "tool_calls")))
+    assert [(call["call_id"], call["name"], call["arguments"]) for call in calls] == [
+        ("a", "f", '{"n": 1}'),
+        ("b", "g", '{"n": 2}'),
+        ("c", "f", '{"n": 3}'),
+    ]
 
 
 def test_an_answer_without_a_reason_to_finish_broke_off() -> None:
@@ -112,6 +140,28 @@ def test_what_went_wrong_is_told_and_nothing_after_it(last: Json, kind: str) -> 
     events = said(chunk({"content": "x"}), last, chunk({"content": "y"}), chunk({}, "stop"))
     assert events[-1]["type"] == kind
     assert done(events) == []
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [None], ["x"], {"a": 1}, float("inf")], ids=repr)
+def test_what_no_server_should_send_is_passed_over(odd: Any) -> None:
+    chunks = (
+        {"choices": odd},
+        {"choices": [odd]},
+        {"choices": [{"delta": odd}]},
+        {"choices": [{"message": odd}]},
+        chunk({"tool_calls": odd, "content": odd, "reasoning": odd}),
+        {"usage": odd},
+        {"usage": {"prompt_tokens": odd, "completion_tokens_details": odd, "total_tokens": odd}},
+    )
+    events = said(*chunks, chunk({"content": "Hello"}), chunk({}, "stop"))
+    (message,) = (item for item in done(events) if item["type"] == "message")
+    assert message["content"][0]["text"].endswith("Hello")
+    assert events[-1]["type"] == "response.completed"
+
+
+def test_a_function_that_is_no_object_has_no_name() -> None:
+    (call,) = done(said(chunk({"tool_calls": [{"function": "f"}]}), chunk({}, "stop")))
+    assert call["name"] == ""
 
 
 @given(st.lists(st.text(min_size=1), max_size=6))

@@ -201,6 +201,27 @@ async def test_redirects_are_not_followed(fake: FakeModel) -> None:
     assert error.info == {"httpConnectionFailed": {"httpStatusCode": 307}}
 
 
+@pytest.mark.parametrize("stated", ["query_params", "address"])
+async def test_a_redirect_that_repeats_a_key_is_told_without_it(
+    fake: FakeModel, stated: str
+) -> None:
+    secret = "k/0123+456="
+    written = "k%2F0123%2B456%3D"
+    fake.add(
+        status(308, "", {"location": f"https://other.example/v1/responses?key={written}"}),
+        status(404, {"error": {"message": f"no route /v1/responses?key={written} ({secret})"}}),
+    )
+    params = {"key": secret} if stated == "query_params" else {}
+    base_url = fake.base_url + ("" if params else f"?key={written}")
+    async with client_of(base_url, query_params=params) as client:
+        errors = [await failure_of(client), await failure_of(client)]
+    told = " ".join(f"{error} {error.details}" for error in errors)
+    assert "https://other.example/v1/responses" in told
+    assert "no route" in told
+    assert written not in told
+    assert secret not in told
+
+
 async def test_a_server_that_does_not_run_is_named() -> None:
     async with FakeModel() as gone:
         url = gone.base_url
