@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -19,20 +18,13 @@ from codex_jupyter.errors import (
 from codex_jupyter.ids import ThreadId, new_thread_id
 from codex_jupyter.rollout.disk import Disk
 from codex_jupyter.rollout.reader import read_records
-from codex_jupyter.rollout.records import Record, decode_line, encode_lines
+from codex_jupyter.rollout.records import Record, decode_line
 from codex_jupyter.rollout.store import ListQuery, ThreadStore
-from tests.rollout.notes import note, notes
+from tests.rollout.notes import foreign_rollout, note, notes
 
 pytestmark = pytest.mark.anyio
 
 THREAD = ThreadId("0199a213-81c0-7800-8aa1-bbab2a035a53")
-
-
-def foreign_rollout(home: Path, thread_id: ThreadId, folder: str = "sessions/2025/01/02") -> Path:
-    path = home / folder / f"rollout-2025-01-02T03-04-05-{thread_id}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('{"type":"session_meta","payload":{"id":"x","cwd":"/w"}}\n')
-    return path
 
 
 async def status_of_reserving(store: ThreadStore, thread_id: ThreadId) -> str:
@@ -302,28 +294,6 @@ async def test_a_thread_that_is_deleted_while_it_is_read_does_not_exist(
         await store.records(THREAD)
 
 
-async def test_a_search_goes_on_where_a_thread_is_deleted_meanwhile(
-    store: ThreadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look at the folder and the reading of the file."""
-    message = '{"type":"event_msg","payload":{"type":"user_message","message":"penguins"}}\n'
-    kept, deleted = new_thread_id(), new_thread_id()
-    paths = [foreign_rollout(tmp_path, thread_id) for thread_id in (deleted, kept)]
-    for path in paths:
-        path.write_text(path.read_text() + message)
-    really_open = Path.open
-
-    def slow_open(self: Path, *given: Any, **more: Any) -> Any:
-        if self == paths[0]:
-            self.unlink(missing_ok=True)
-        return really_open(self, *given, **more)
-
-    monkeypatch.setattr(Path, "open", slow_open)
-    found = await store.search("penguins")
-    assert [thread.thread_id for thread, _place in found] == [kept]
-    assert not paths[0].exists()
-
-
 async def test_reading_needs_no_ownership(store: ThreadStore, other: ThreadStore) -> None:
     await store.reserve(THREAD)
     recorder = await store.create(THREAD, {"cwd": "/w"})
@@ -464,42 +434,3 @@ async def test_a_fork_whose_asker_goes_away_happens_or_leaves_nothing(tmp_path: 
         forked = await store.fork(THREAD, copy)
     assert (await store.read(copy) is None) == (forked is None)
     await store.aclose()
-
-
-async def test_a_line_that_was_being_written_during_a_search_is_found_by_the_next_one(
-    store: ThreadStore, tmp_path: Path
-) -> None:
-    """Also in a thread of which turns were taken back, which is read in another way."""
-    path = foreign_rollout(tmp_path, THREAD)
-    back = Record("event_msg", {"type": "thread_rolled_back", "num_turns": 1})
-    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
-    line = encode_lines([told])
-    with path.open("ab") as file:
-        file.write(encode_lines([back]) + line[:40])
-        file.flush()
-        assert await store.search("penguins") == []
-        file.write(line[40:])
-        file.flush()
-    assert [thread.thread_id for thread, _ in await store.search("penguins")] == [THREAD]
-
-
-async def test_a_thread_made_again_under_the_id_of_a_deleted_one_is_listed_as_itself(
-    store: ThreadStore,
-) -> None:
-    paths: list[Path] = []
-    listed: list[tuple[str, str | None]] = []
-    thread_id = new_thread_id()
-    # The name of a rollout has the second in it: two of one second are what this is about.
-    with anyio.fail_after(30):
-        while len(paths) < 2 or paths[-1] != paths[-2]:
-            await store.reserve(thread_id)
-            recorder = await store.create(thread_id, {})
-            said = {"type": "user_message", "message": f"word {len(paths)}"}
-            name = {"type": "thread_name_updated", "thread_name": f"name {len(paths)}"}
-            await recorder.write([Record("event_msg", said), Record("event_msg", name)])
-            assert recorder.path is not None
-            paths.append(recorder.path)
-            await store.release(thread_id)
-            listed = [(one.preview, one.name) for one in (await store.list(ListQuery())).data]
-            await store.delete(thread_id)
-    assert listed == [(f"word {len(paths) - 1}", f"name {len(paths) - 1}")]
