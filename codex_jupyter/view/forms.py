@@ -1,7 +1,7 @@
 """What an MCP server asks the user, as questions that a page can put, and the answers. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 __all__ = ["ELICITATION", "content_of", "elicitation_answer", "is_tool_approval", "questions_of"]
@@ -95,13 +95,22 @@ def content_of(params: Mapping[str, Any], answers: Mapping[str, Any]) -> Json | 
 def _fields(params: Mapping[str, Any]) -> Mapping[str, Json]:
     schema: Any = params.get("requestedSchema")
     fields: Any = cast("Json", schema).get("properties") if isinstance(schema, dict) else None
-    return cast("Json", fields) if isinstance(fields, dict) else {}
+    # A field without a description may be anything: what is typed is its value.
+    return {str(name): _object(asked) for name, asked in _object(fields).items()}
 
 
 def _required(params: Mapping[str, Any]) -> set[str]:
     schema: Any = params.get("requestedSchema")
     names: Any = cast("Json", schema).get("required") if isinstance(schema, dict) else None
-    return {str(name) for name in cast("list[Any]", names or ())}
+    return {str(name) for name in cast("list[Any]", names)} if isinstance(names, list) else set()
+
+
+def _object(value: Any) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _consent(text: str, asker: str) -> Json:
@@ -139,13 +148,13 @@ def _choices(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values there are to choose from, by what is shown for each."""
     if asked.get("type") == "boolean":
         return {_YES: True, _NO: False}
-    items: Any = asked.get("items")
-    among: Mapping[str, Any] = cast("Json", items) if isinstance(items, dict) else asked
-    titled: Sequence[Json] = among.get("oneOf") or among.get("anyOf") or ()
-    if titled:
-        return {str(entry.get("title") or entry["const"]): entry["const"] for entry in titled}
-    values: Sequence[Any] = among.get("enum") or ()
-    names: Sequence[Any] = among.get("enumNames") or ()
+    among: Mapping[str, Any] = _object(asked.get("items")) or asked
+    titled = map(_object, _list(among.get("oneOf") or among.get("anyOf")))
+    constants = [entry for entry in titled if "const" in entry]
+    if constants:
+        return {str(entry.get("title") or entry["const"]): entry["const"] for entry in constants}
+    values = _list(among.get("enum"))
+    names = _list(among.get("enumNames"))
     shown = names if len(names) == len(values) else values
     return {str(name): value for name, value in zip(shown, values, strict=True)}
 
@@ -192,6 +201,6 @@ def _chosen(text: str, choices: Mapping[str, Any]) -> Any:
     """
     if text in choices:
         return choices[text]
-    if not choices or text in choices.values():
+    if not choices or text in list(choices.values()):
         return text
     raise ValueError(f"{text!r} is not among {list(choices)}")

@@ -88,6 +88,32 @@ def test_the_choices_of_a_field_are_offered() -> None:
 
 
 @pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"it": True}},
+        {"properties": {"it": {"anyOf": [{"type": "string"}, True]}}},
+        {"properties": {"it": {"oneOf": "x", "enum": 5, "enumNames": {}, "items": [1]}}},
+        {"properties": {"it": {"type": "array", "items": {"anyOf": [{"title": "Red"}]}}}},
+        {"properties": {"it": {}}, "required": 5},
+        {"properties": {"it": {"enum": [["a"], {"b": 1}]}}},
+    ],
+)
+def test_a_form_that_a_server_describes_badly_is_put_all_the_same(schema: Json) -> None:
+    asked = {**form(), "requestedSchema": schema}
+    assert [question["id"] for question in questions_of(asked)] == ["it"]
+    assert elicitation_answer(asked, {"answers": answers(it="x")})["action"] in (
+        "accept",
+        "decline",
+    )
+
+
+@pytest.mark.parametrize("schema", [None, 5, [], {"properties": [1]}])
+def test_a_form_whose_fields_nobody_understands_asks_for_consent(schema: Any) -> None:
+    asked = {**form(), "requestedSchema": schema}
+    assert [question["id"] for question in questions_of(asked)] == ["consent"]
+
+
+@pytest.mark.parametrize(
     ("text", "answer"), [("Yes", {"action": "accept"}), ("No", {"action": "decline"})]
 )
 def test_an_address_is_shown_and_consented_to(text: str, answer: Json) -> None:
