@@ -146,8 +146,12 @@ class _Kept:
 
 
 def _run_python(shell: Any, code: str) -> Json:
-    if _needs_await(code):
-        return _text("Error: top-level await is not available in run_python", success=False)
+    try:
+        if _needs_await(code):
+            return _text("Error: top-level await is not available in run_python", success=False)
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Nested too deeply, most often: IPython would fail over it, too.
+        return _text(f"Error: Python cannot compile this: {type(error).__name__}", success=False)
     kept = _Kept()
     started = time.monotonic()
     with _watched(shell, kept):

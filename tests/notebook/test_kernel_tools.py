@@ -107,6 +107,7 @@ def test_an_error_goes_back_as_text_and_the_cell_goes_on(kernel: Kernel, model: 
         ("raise SystemExit(3)", "SystemExit"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("await something()", "top-level await is not available"),
+        pytest.param("-" * 200_000 + "1", "cannot compile this", id="deep"),
         ("x = 1", "no output"),
         ("", "no output"),
         ("%no_such_magic", "no_such_magic"),
