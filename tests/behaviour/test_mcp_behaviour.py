@@ -1,7 +1,6 @@
 """MCP servers as a turn meets them: real ones, by pipes and by HTTP."""
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from codex_jupyter.server.rights import PAGE, kernel_rights
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect
 from tests.fake_model import call, say
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -299,9 +299,7 @@ async def test_a_page_fills_a_form(lab: Lab) -> None:
 
 
 async def test_a_server_is_reached_by_http(lab: Lab) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = subprocess.Popen(
         [sys.executable, str(PROGRAM), "http", str(port)], stderr=subprocess.DEVNULL
     )

@@ -1,7 +1,6 @@
 """What a test of a tree of threads needs."""
 
 import importlib
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.tree import Tree, growing
+from tests.ports import free_port
 
 MCP_PROGRAM = Path(__file__).parents[1] / "behaviour" / "mcp_program.py"
 
@@ -25,9 +25,7 @@ async def tree(tmp_path: Path) -> AsyncGenerator[Tree]:
 def mcp_address() -> Generator[str]:
     """Where an MCP server listens; one for all cells, because each takes a second to start."""
     pytest.importorskip("mcp.server.mcpserver", reason="the extra `mcp` (2.x) is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(MCP_PROGRAM), "http", str(port)]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

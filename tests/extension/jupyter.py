@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import codex_jupyter.extension
 from codex_jupyter.transports.ws_client import open_ws
 from tests.bare_jupyter import without_others
 from tests.behaviour.talk import Json, Talk, background, environment
+from tests.ports import free_port
 
 TOKEN = "canary-5f1d2c7e9a"
 """The server's own token; must appear in nothing the extension writes or says."""
@@ -148,7 +148,7 @@ def jupyter_server(
     enabled = places["config"] / "jupyter_server_config.d"
     enabled.mkdir(exist_ok=True)
     (enabled / CONFIG.name).write_text(CONFIG.read_text())
-    port = _free_port()
+    port = free_port()
     command = [
         *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
         f"--ServerApp.port={port}",
@@ -214,12 +214,6 @@ def _opener(certificate: Path | None) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_until_up(server: Jupyter) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ import websocket
 
 from tests.bare_jupyter import without_others
 from tests.notebook.kernel_driver import START_LIMIT, Kernel, clean_environment
+from tests.ports import free_port
 
 __all__ = ["JupyterServer", "Page", "ServedKernel"]
 
@@ -59,9 +59,7 @@ class JupyterServer:
         (self.home / "config.toml").write_text(config)
         for name, python in pythons.items():
             _write_kernelspec(folder / "data" / "kernels" / name, python)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.token = secrets.token_hex()
         self._env = {
             **clean_environment(folder),

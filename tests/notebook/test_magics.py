@@ -1,7 +1,6 @@
 """The magics in real kernels: `%codex` and its words, options of `%%codex`, and mistakes."""
 
 import json
-import socket
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from tests.fake_model import garbage, say, status
 from tests.notebook.conftest import EMBEDDED, Model
 from tests.notebook.kernel_driver import Kernel, OwnKernel, provider_config
+from tests.ports import free_port
 
 pytestmark = pytest.mark.notebook
 
@@ -208,9 +208,7 @@ def test_a_model_that_fails_is_told_in_one_line(
 
 @EMBEDDED
 def test_a_model_that_is_not_there_is_told_in_one_line(kernel: Kernel, model: Model) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    address = f"http://127.0.0.1:{free_port()}/v1"
     (kernel.home / "config.toml").write_text(provider_config(address))
     kernel.execute("%reload_ext codex_jupyter")
     line = line_of(kernel, "%%codex\nGo.")

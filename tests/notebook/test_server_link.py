@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import uuid
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from codex_jupyter.notebook.server_link import (
 from tests.fake_model import say
 from tests.notebook.conftest import PYTHONS, Model
 from tests.notebook.kernel_driver import OwnKernel, provider_config
+from tests.ports import free_port
 
 ID = "0b5cb3a4-7ac4-4b9c-8d1f-2f2b3f0a1c2d"
 GOOD = {"url": "ws://127.0.0.1:1/codex/kernel", "token": "secret", "kernelId": ID, "ca": None}
@@ -135,9 +135,7 @@ def test_the_place_of_the_core_can_be_stated(monkeypatch: pytest.MonkeyPatch, st
 @pytest.fixture
 def nobody() -> str:
     """An address where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"ws://127.0.0.1:{probe.getsockname()[1]}/codex/kernel"
+    return f"ws://127.0.0.1:{free_port()}/codex/kernel"
 
 
 STATUS = "%load_ext codex_jupyter\n%codex status"
