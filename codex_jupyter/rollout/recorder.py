@@ -57,7 +57,9 @@ class RolloutFile:
                 self._write(descriptor, lines)
                 self._sync(descriptor)
             finally:
-                os.close(descriptor)
+                # What it can still complain of was answered by the sync.
+                with suppress(OSError):
+                    os.close(descriptor)
 
     def _write(self, descriptor: int, lines: bytes) -> None:
         with reporting("write", self.path):
@@ -222,6 +224,12 @@ class _Append:
             self._file.append(self._lines)
         except RolloutError as problem:
             error = problem
+        except Exception as problem:  # noqa: BLE001 - unsettled, it would hold up all writes
+            error = RolloutError(
+                f"{self._file.path} may not have taken a record: "
+                f"{type(problem).__name__}: {problem}"
+            )
+            error.__cause__ = problem
         with self._lock:
             self.error, self._state = error, "over"
             is_left = self._is_left
