@@ -8,8 +8,8 @@ does not fit that is read anew.
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -88,8 +88,9 @@ class SearchIndex:
         Raises:
             RolloutError: There can be no index here, or a file cannot be read.
         """
-        with self._current(archived=archived) as db:
-            where, value = _condition(term)
+        where, value = _condition(term)
+
+        def look(db: sqlite3.Connection) -> list[Found]:
             rows = db.execute(
                 f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.archived = ? "
                 f"ORDER BY {_rank(where)}, files.path DESC",
@@ -100,7 +101,9 @@ class SearchIndex:
                 best.setdefault(row[1], _found(row))
                 if len(best) >= offset + limit:
                     break
-        return list(best.values())[offset:]
+            return list(best.values())[offset:]
+
+        return self._look(look, archived=archived)
 
     def occurrences(
         self, thread_id: ThreadId, term: str, *, limit: int, offset: int
@@ -110,27 +113,31 @@ class SearchIndex:
         Raises:
             RolloutError: There can be no index here, or a file cannot be read.
         """
-        found: list[Found] = []
-        for archived in (False, True):
-            with self._current(archived=archived) as db:
-                where, value = _condition(term)
-                rows = db.execute(
-                    f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.thread_id = ? "
-                    "AND item_id != '' AND files.archived = ? "
-                    "ORDER BY messages.rowid LIMIT ? OFFSET ?",
-                    (value, thread_id, int(archived), limit, offset),
-                )
-                found += [_found(row) for row in rows]
-        return found
+        where, value = _condition(term)
 
-    @contextmanager
-    def _current(self, *, archived: bool) -> Generator[sqlite3.Connection, None, None]:
-        """Open the index with everything in it that the files tell now."""
+        def look(db: sqlite3.Connection, archived: int) -> list[Found]:
+            rows = db.execute(
+                f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.thread_id = ? "
+                "AND item_id != '' AND files.archived = ? "
+                "ORDER BY messages.rowid LIMIT ? OFFSET ?",
+                (value, thread_id, archived, limit, offset),
+            )
+            return [_found(row) for row in rows]
+
+        return [
+            *self._look(lambda db: look(db, 0), archived=False),
+            *self._look(lambda db: look(db, 1), archived=True),
+        ]
+
+    def _look(
+        self, look: Callable[[sqlite3.Connection], list[Found]], *, archived: bool
+    ) -> list[Found]:
+        """Return what is found in the index when everything is in it that the files tell now."""
         with self._lock:
             try:
                 with closing(self._open()) as db:
                     self._catch_up(db, archived=archived)
-                    yield db
+                    return look(db)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
                     raise RolloutError(
@@ -141,7 +148,7 @@ class SearchIndex:
                 self._remove()
                 with closing(self._open()) as db:
                     self._catch_up(db, archived=archived)
-                    yield db
+                    return look(db)
 
     def _open(self) -> sqlite3.Connection:
         with reporting("open", self._path):
