@@ -18,18 +18,22 @@ from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import make_folder, reporting
 from codex_jupyter.rollout.folders import Folders
-from codex_jupyter.rollout.legacy import item_of_event, wire_item
+from codex_jupyter.rollout.legacy import wire_item
 from codex_jupyter.rollout.packed import unpacked
 from codex_jupyter.rollout.reader import read_lines, read_thread
 from codex_jupyter.rollout.records import Record, decode_line
 
 __all__ = ["Found", "SearchIndex", "fts_query"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_SECONDS: Final = 5.0
 _SNIPPET_WORDS: Final = 24
 _MAX_MESSAGE_CHARS: Final = 100_000
 _SHOWN: Final = ("userMessage", "agentMessage")
+_READ_WHOLE: Final = ("thread_rolled_back", "user_message", "agent_message")
+"""Kinds of records that say what they do only together with those before: a turn that is gone, and
+the messages of an old file, whose turns and ids have to be counted."""
+
 _WANTED: Final = (
     b"userMessage",
     b"agentMessage",
@@ -222,7 +226,7 @@ class SearchIndex:
                 record = decode_line(content) if any(w in content for w in _WANTED) else None
                 if record is None:
                     continue
-                if record.payload.get("type") == "thread_rolled_back":
+                if record.payload.get("type") in _READ_WHOLE:
                     _forget(db, path)
                     reading = read_thread(path, thread_id, archived=archived)
                     _add(db, path, _of_turns(reading.thread.turns, reading.thread.name))
@@ -291,10 +295,9 @@ def _of_record(record: Record) -> Iterator[Row]:
         yield str(payload.get("thread_name") or ""), "", "", "name"
         return
     item: object = payload.get("item")
-    if kind == "item_completed" and isinstance(item, dict):
-        known = wire_item(cast("dict[str, Any]", item))
-    else:
-        known = item_of_event(payload, "") if kind in ("user_message", "agent_message") else None
+    if kind != "item_completed" or not isinstance(item, dict):
+        return
+    known = wire_item(cast("dict[str, Any]", item))
     if known is not None and known["type"] in _SHOWN:
         yield _text(known), str(payload.get("turn_id") or ""), str(known["id"]), "message"
 

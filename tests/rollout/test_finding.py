@@ -92,3 +92,19 @@ async def test_an_index_whose_words_are_broken_is_made_anew_by_the_search_that_f
         db.execute("UPDATE messages_data SET block = x'ffffffffffffffff'")
     found = await store.search("penguins")
     assert [thread.thread_id for thread, _place in found] == [THREAD]
+
+
+async def test_words_of_an_old_thread_are_found_also_when_it_has_a_name(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Its messages have no ids in the file, as the name has none."""
+    path = foreign_rollout(tmp_path, THREAD)
+    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+    name = Record("event_msg", {"type": "thread_name_updated", "thread_name": "birds"})
+    with path.open("ab") as file:
+        file.write(encode_lines([told, name]))
+    for term in ("penguins", "birds"):
+        assert [thread.thread_id for thread, _place in await store.search(term)] == [THREAD]
+    (place,) = await store.occurrences(THREAD, "penguins")
+    assert place.turn_id
+    assert place.item_id
