@@ -18,7 +18,7 @@ from codex_jupyter.core.task_list import TaskList
 from codex_jupyter.core.tool_calls import ToolCalls
 from codex_jupyter.core.turn_parts import Closes
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
-from codex_jupyter.errors import CodexError, ModelError
+from codex_jupyter.errors import CodexError, ModelError, RolloutError
 from codex_jupyter.flow.bell import Bell
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Outcome
@@ -373,9 +373,9 @@ class Turn:
     async def _take_in_waiting(self) -> None:
         # What the model is asked next rests on what is staged, so that comes to the disk first.
         await self.state.record()
-        injected, self._injected = tuple(self._injected), []
-        self._heard = False
+        self._heard, injected = False, tuple(self._injected)
         await self.remember(injected)
+        del self._injected[: len(injected)]
         while self._steered:
             # Taken only when nothing but a write is left to wait for: a hard stop may come before.
             remembered = await self._steered[0].remembered()
@@ -388,7 +388,11 @@ class Turn:
     async def _show(self, spoken: Spoken, remembered: tuple[Json, ...]) -> None:
         item = spoken.item()
         self.start_item(item)
-        await self.complete_item(item, history=remembered)
+        try:
+            await self.complete_item(item, history=remembered)
+        except RolloutError:  # the item is still open, so it ends with the turn
+            self._injected.extend(remembered)
+            raise
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""
@@ -404,8 +408,7 @@ class Turn:
         if self.lineage is not None and self.lineage.room is not None and not self._closed:
             await self.lineage.room(self.token)
         final = {"startedAtMs": _now_ms(), **item, "completedAtMs": _now_ms()}
-        started = self.state.started_at(item["id"])
-        if started is not None:
+        if (started := self.state.started_at(item["id"])) is not None:
             final["startedAtMs"] = started
         records = [*_response_items(history), self._item_record(final)]
         if self.token.reason is not None:

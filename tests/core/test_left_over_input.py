@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -85,3 +86,49 @@ async def test_input_is_not_taken_by_a_turn_that_then_cannot_begin(tmp_path: Pat
         again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
         await tree.turn(again, "and what else?")
         assert KNOWN["text"] in words_of(tree.requests["#two"][-1])
+
+
+def told(words: str) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": words}],
+    }
+
+
+def fails_once_at(words: bytes) -> Disk:
+    """A disk that refuses one write, the first that has some words."""
+    refused: list[bytes] = []
+
+    def write(descriptor: int, data: bytes | memoryview) -> int:
+        if words in bytes(data) and not refused:
+            refused.append(bytes(data))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, data)
+
+    return Disk(write=write)
+
+
+@pytest.mark.parametrize("way", ["injected", "steered"])
+async def test_what_a_turn_was_told_is_remembered_though_the_disk_refused_it_once(
+    tmp_path: Path, way: str
+) -> None:
+    async with growing(tmp_path, disk=fails_once_at(b"the sea is deep")) as tree:
+        root = await tree.root()
+        tree.plan("#go", say("one moment", deltas=3).hang(after=3))
+        turn_id = await tree.begin(root, "#go")
+        await tree.hanging()
+        if way == "steered":
+            await root.steer(turn_id, Spoken(prompt("the sea is deep")))
+        else:
+            await root.inject([told("the sea is deep")])
+            await root.steer(turn_id, Spoken(prompt("and now?")))
+        tree.fake.resume()
+        assert (await tree.end_of(turn_id))["status"] == "failed"
+        await tree.turn(root, "next")
+        assert words_of(tree.requests["#go"][-1]).count("the sea is deep") == 1
+        await tree.manager.close(root.thread_id)
+        again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+        assert told("the sea is deep") in again.state.history.items
+        shown = [item["content"][0]["text"] for item in tree.items(root, "userMessage")]
+        assert shown.count("the sea is deep") == (way == "steered")
