@@ -183,6 +183,8 @@ class SessionState:
         Raises:
             RolloutError: They could not be written; what was staged still is.
         """
+        if self.recorder is None:
+            return  # there is no rollout yet: what is staged waits for it
         staged, self._staged = self._staged, []
         self._being_stored += staged
         try:

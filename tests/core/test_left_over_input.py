@@ -16,6 +16,7 @@ from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.protocol.items import LocalImageInput, TextInput
 from codex_jupyter.rollout.disk import Disk
+from tests.core.test_late_words import GatedDisk
 from tests.core.tree import growing, prompt, words_of
 from tests.fake_model import say
 
@@ -107,6 +108,37 @@ def fails_once_at(words: bytes) -> Disk:
         return os.write(descriptor, data)
 
     return Disk(write=write)
+
+
+async def test_what_a_thread_was_told_before_it_has_a_rollout_outlives_a_new_name(
+    tmp_path: Path,
+) -> None:
+    """The turn it was told to could not begin; a name is then told to nobody but the session."""
+    gated = GatedDisk(b"session_meta", fails=True)
+    async with growing(tmp_path, disk=gated.disk()) as tree:
+        root = await tree.root()
+        problems: list[BaseException] = []
+
+        async def refused() -> None:
+            try:
+                await tree.begin(root, "#refused")
+            except RolloutError as problem:
+                problems.append(problem)
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refused)
+                await gated.reached.wait()
+                await root.inject([told("the sea is deep")])
+                gated.gate.set()
+        assert len(problems) == 1
+        await root.rename("Whales")
+        await tree.turn(root, "#first")
+        assert "the sea is deep" in words_of(tree.requests["#first"][-1])
+        await tree.manager.close(root.thread_id)
+        again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+        assert again.name == "Whales"
+        assert told("the sea is deep") in again.state.history.items
 
 
 @pytest.mark.parametrize("way", ["injected", "steered"])
