@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 import anyio
@@ -62,6 +63,9 @@ _USAGE: Final = (
 class _Staged:
     """Records that are written with the next ones, and what is told when they are."""
 
+    number: int
+    """Counts them."""
+
     records: Sequence[Record]
     told: Sequence[EventMsg]
     turn_id: TurnId
@@ -115,6 +119,7 @@ class SessionState:
         self._waits: list[str] = []
         self._asked: set[str] = set()
         self._started_at: dict[str, int] = {}
+        self._stagings = count()
         self._staged: list[_Staged] = []
         self._being_stored: list[_Staged] = []
 
@@ -154,7 +159,7 @@ class SessionState:
         ``told`` is told when they are stored, before whoever wrote goes on. Only for a turn that
         runs: its end writes what is still staged.
         """
-        self._staged.append(_Staged(records, told, turn_id))
+        self._staged.append(_Staged(next(self._stagings), records, told, turn_id))
 
     def unstage(self) -> None:
         """Forget what is staged and cannot be stored: it is told to nobody."""
@@ -190,7 +195,8 @@ class SessionState:
         try:
             await self._write([*(r for entry in staged for r in entry.records), *records])
         except RolloutError:
-            self._staged[:0] = staged
+            # Another may have come back before, or not yet.
+            self._staged = sorted([*staged, *self._staged], key=lambda entry: entry.number)
             raise
         finally:
             self._being_stored = [entry for entry in self._being_stored if entry not in staged]
