@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from codex_jupyter.errors import RolloutError
@@ -127,6 +128,8 @@ class Recorder:
     async def write(self, records: Sequence[Record]) -> None:
         """Return when the records are written and on the medium.
 
+        Calls that store something return in the order they were made.
+
         A call that is cancelled is in doubt: its records may be stored now, with a later call,
         or never, but all of them next to each other, and no other caller notices.
 
@@ -141,9 +144,13 @@ class Recorder:
         if not lines:
             return
         batch = self._batch
+        is_last_of_many = self._commit_ended is None and bool(batch.lines)
         batch.lines.append(lines)
         while not batch.is_ended:
             await self._wait_or_commit()
+        if is_last_of_many:
+            # It commits at once for those who came before it: they go on before it, too.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
         if batch.error is not None:
             raise RolloutError(str(batch.error)) from batch.error
 

@@ -175,3 +175,27 @@ async def test_what_two_could_not_store_keeps_its_order(lab: Lab, disk: Full) ->
     await lab.state.record([note("next")])
     assert lab.stored() == ["one", "two", "three", "next"]
     assert lab.told() == ["one", "two", "three"]
+
+
+async def test_what_is_stored_first_is_told_first_when_one_write_is_for_both(
+    lab: Lab, disk: Full
+) -> None:
+    """Who stores the end of a turn right after another record tells what others staged before."""
+
+    async def first_and_last() -> None:
+        await lab.state.record([note("first")])
+        lab.stage("last")
+        await lab.state.record()
+
+    disk.gate.clear()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first_and_last)
+            await anyio.wait_all_tasks_blocked()
+            for text in ("one", "two"):
+                lab.stage(text)
+                tasks.start_soon(lab.state.record)
+                await anyio.wait_all_tasks_blocked()
+            disk.gate.set()
+    assert lab.stored() == ["first", "one", "two", "last"]
+    assert lab.told() == ["one", "two", "last"]
