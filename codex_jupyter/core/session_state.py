@@ -278,13 +278,21 @@ class SessionState:
         return self._too_long_for == model
 
     async def replace_history(
-        self, turn_id: TurnId, items: Sequence[Json], summary: str, config: SessionConfig
-    ) -> None:
+        self,
+        turn_id: TurnId,
+        items: Sequence[Json],
+        summed: tuple[str, Json],
+        config: SessionConfig,
+    ) -> Json:
         """Let the model remember ``items`` instead of everything so far.
+
+        ``summed`` is the summary, and the usage of the response that gave it. That is added to
+        the totals and returned in wire shape.
 
         Raises:
             RolloutError: It could not be stored; the memory is as it was.
         """
+        summary, used = summed[0], _breakdown(summed[1])
         payload = {"message": summary, "replacement_history": list(items)}
         await self.record([Record("compacted", payload)])
         self.history = History(items)
@@ -292,8 +300,10 @@ class SessionState:
         self._too_long_for = None
         self._last_tokens = self.history.uncounted_tokens
         self.history.counted()
+        self._total = sum_of_tokens(self._total, used)
         last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
         self._stage_usage(turn_id, last, config)
+        return used
 
     async def drop_images(self) -> bool:
         """Replace the images of the last tool output, which the model refused, by a word.
