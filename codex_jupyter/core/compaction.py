@@ -67,8 +67,10 @@ def compacted_history(items: Sequence[Json], summary: str, context: Sequence[Jso
 
 async def summarise(
     token: CancelToken, client: ModelClient, retry: RetryPolicy, request: ModelRequest
-) -> str | None:
+) -> tuple[str, Json] | None:
     """Ask the model to sum up ``request.input``; ``None`` if the token was cancelled.
+
+    Returns the summary and what it cost, as the provider tells it: nothing, if it does not.
 
     Where the conversation does not fit even for that, its oldest half is left out, again and
     again. Retries and their pauses end with the token.
@@ -100,9 +102,9 @@ async def summarise(
             continue
         if token.reason is not None:
             return None
-        if not (sampled.last_text or "").strip():
+        if not (summary := sampled.last_text or "").strip():
             raise ModelError("the model gave no summary of the conversation; nothing was forgotten")
-        return sampled.last_text
+        return summary, sampled.usage or {}
     raise ModelError(
         "the conversation does not fit into the model's context, not even to be summed up; "
         "start a new thread",

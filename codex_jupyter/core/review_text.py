@@ -24,6 +24,9 @@ Json = dict[str, Any]
 _MAX_CANDIDATES: Final = 200
 """Places in an answer that are tried as the begin of a JSON object."""
 
+_BEGIN: Final = re.compile(r'\{\s{0,99}"')
+"""Of a JSON object that has a member; most braces of quoted code are none."""
+
 _MAX_DIGITS: Final = 9
 """Of a line's number that means anything."""
 
@@ -168,17 +171,17 @@ def parse_review(text: str) -> ReviewOutput:
 
 def _objects(text: str) -> Iterator[Json]:
     decoder = json.JSONDecoder()
-    place, tried = text.find("{"), 0
-    while place >= 0 and tried < _MAX_CANDIDATES:
+    begin, tried = _BEGIN.search(text), 0
+    while begin is not None and tried < _MAX_CANDIDATES:
         tried += 1
         try:
-            value, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, begin.start())
         except (ValueError, RecursionError):
-            end = place + 1
+            end = begin.start() + 1
         else:
             if isinstance(value, dict):
                 yield cast("Json", value)
-        place = text.find("{", end)
+        begin = _BEGIN.search(text, end)
 
 
 def _output(found: Json) -> ReviewOutput:

@@ -20,7 +20,7 @@ from codex_jupyter.protocol.events import (
     SummaryPartAdded,
 )
 
-__all__ = ["Sampled", "Sampler", "SamplingHost"]
+__all__ = ["Sampled", "Sampler", "SamplingHost", "is_about_an_image"]
 
 Json = dict[str, Any]
 
@@ -289,3 +289,9 @@ def _reasoning_part(kind: str, event: ModelEvent) -> tuple[DeltaKind, int] | Non
     if kind == "response.reasoning_text.delta":
         return "reasoning", int(event.get("content_index", 0))
     return None
+
+
+def is_about_an_image(error: ModelError) -> bool:
+    """Tell whether the model refused a request for an image in it."""
+    text = f"{error} {error.details or ''}".lower()
+    return "image" in text and any(word in text for word in ("invalid", "unsupported", "decode"))

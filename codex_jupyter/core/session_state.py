@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 import anyio
@@ -62,6 +63,9 @@ _USAGE: Final = (
 class _Staged:
     """Records that are written with the next ones, and what is told when they are."""
 
+    number: int
+    """Counts them."""
+
     records: Sequence[Record]
     told: Sequence[EventMsg]
     turn_id: TurnId
@@ -115,6 +119,7 @@ class SessionState:
         self._waits: list[str] = []
         self._asked: set[str] = set()
         self._started_at: dict[str, int] = {}
+        self._stagings = count()
         self._staged: list[_Staged] = []
         self._being_stored: list[_Staged] = []
 
@@ -154,7 +159,7 @@ class SessionState:
         ``told`` is told when they are stored, before whoever wrote goes on. Only for a turn that
         runs: its end writes what is still staged.
         """
-        self._staged.append(_Staged(records, told, turn_id))
+        self._staged.append(_Staged(next(self._stagings), records, told, turn_id))
 
     def unstage(self) -> None:
         """Forget what is staged and cannot be stored: it is told to nobody."""
@@ -183,12 +188,15 @@ class SessionState:
         Raises:
             RolloutError: They could not be written; what was staged still is.
         """
+        if self.recorder is None:
+            return  # there is no rollout yet: what is staged waits for it
         staged, self._staged = self._staged, []
         self._being_stored += staged
         try:
             await self._write([*(r for entry in staged for r in entry.records), *records])
         except RolloutError:
-            self._staged[:0] = staged
+            # Another may have come back before, or not yet.
+            self._staged = sorted([*staged, *self._staged], key=lambda entry: entry.number)
             raise
         finally:
             self._being_stored = [entry for entry in self._being_stored if entry not in staged]
@@ -270,13 +278,21 @@ class SessionState:
         return self._too_long_for == model
 
     async def replace_history(
-        self, turn_id: TurnId, items: Sequence[Json], summary: str, config: SessionConfig
-    ) -> None:
+        self,
+        turn_id: TurnId,
+        items: Sequence[Json],
+        summed: tuple[str, Json],
+        config: SessionConfig,
+    ) -> Json:
         """Let the model remember ``items`` instead of everything so far.
+
+        ``summed`` is the summary, and the usage of the response that gave it. That is added to
+        the totals and returned in wire shape.
 
         Raises:
             RolloutError: It could not be stored; the memory is as it was.
         """
+        summary, used = summed[0], _breakdown(summed[1])
         payload = {"message": summary, "replacement_history": list(items)}
         await self.record([Record("compacted", payload)])
         self.history = History(items)
@@ -284,8 +300,10 @@ class SessionState:
         self._too_long_for = None
         self._last_tokens = self.history.uncounted_tokens
         self.history.counted()
+        self._total = sum_of_tokens(self._total, used)
         last = dict.fromkeys(_USAGE, 0) | {"totalTokens": self._last_tokens}
         self._stage_usage(turn_id, last, config)
+        return used
 
     async def drop_images(self) -> bool:
         """Replace the images of the last tool output, which the model refused, by a word.

@@ -11,14 +11,14 @@ from codex_jupyter.core.compaction import compacted_history, compaction_limit, s
 from codex_jupyter.core.config import SessionConfig
 from codex_jupyter.core.context import context_items, told_of
 from codex_jupyter.core.lineage import Lineage
-from codex_jupyter.core.sampling import Sampler
+from codex_jupyter.core.sampling import Sampler, is_about_an_image
 from codex_jupyter.core.session_state import SessionState, sum_of_tokens
 from codex_jupyter.core.spoken import Spoken, spoken_of
 from codex_jupyter.core.task_list import TaskList
 from codex_jupyter.core.tool_calls import ToolCalls
 from codex_jupyter.core.turn_parts import Closes
 from codex_jupyter.core.turn_questions import WaitsOn, ask_clients
-from codex_jupyter.errors import CodexError, ModelError
+from codex_jupyter.errors import CodexError, ModelError, RolloutError
 from codex_jupyter.flow.bell import Bell
 from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.flow.requests import Outcome
@@ -256,7 +256,7 @@ class Turn:
             try:
                 sampled = await Sampler(self, client, retry).sample(self._request(client, tools))
             except ModelError as error:
-                if not _is_about_an_image(error) or not await self.state.drop_images():
+                if not is_about_an_image(error) or not await self.state.drop_images():
                     raise
                 continue
             self.last_text = sampled.last_text or self.last_text
@@ -327,18 +327,19 @@ class Turn:
         """
         item: Json = {"type": "contextCompaction", "id": new_item_id()}
         self.start_item(item)
-        summary: str | None = None
+        summed: tuple[str, Json] | None = None
         try:
             request = self._request(client, ToolRegistry())
-            summary = await summarise(self.token, client, retry, request)
+            summed = await summarise(self.token, client, retry, request)
         finally:
-            if summary is None:
+            if summed is None:
                 self.drop_item({**item, "abandoned": True})
-        if summary is None:
+        if summed is None:
             return
         context = context_items(None, self.config) if with_context else ()
-        items = compacted_history(self.state.history.items, summary, context)
-        await self.state.replace_history(self.turn_id, items, summary, self.config)
+        items = compacted_history(self.state.history.items, summed[0], context)
+        used = await self.state.replace_history(self.turn_id, items, summed, self.config)
+        self.tokens = sum_of_tokens(self.tokens, used)
         self.state.told = told_of(self.config) if with_context else None
         await self.complete_item(item)
         self.publish(ContextCompacted())
@@ -373,9 +374,9 @@ class Turn:
     async def _take_in_waiting(self) -> None:
         # What the model is asked next rests on what is staged, so that comes to the disk first.
         await self.state.record()
-        injected, self._injected = tuple(self._injected), []
-        self._heard = False
+        self._heard, injected = False, tuple(self._injected)
         await self.remember(injected)
+        del self._injected[: len(injected)]
         while self._steered:
             # Taken only when nothing but a write is left to wait for: a hard stop may come before.
             remembered = await self._steered[0].remembered()
@@ -388,7 +389,11 @@ class Turn:
     async def _show(self, spoken: Spoken, remembered: tuple[Json, ...]) -> None:
         item = spoken.item()
         self.start_item(item)
-        await self.complete_item(item, history=remembered)
+        try:
+            await self.complete_item(item, history=remembered)
+        except RolloutError:  # the item is still open, so it ends with the turn
+            self._injected.extend(remembered)
+            raise
 
     def start_item(self, item: Json) -> None:
         """Announce an item of this turn."""
@@ -404,8 +409,7 @@ class Turn:
         if self.lineage is not None and self.lineage.room is not None and not self._closed:
             await self.lineage.room(self.token)
         final = {"startedAtMs": _now_ms(), **item, "completedAtMs": _now_ms()}
-        started = self.state.started_at(item["id"])
-        if started is not None:
+        if (started := self.state.started_at(item["id"])) is not None:
             final["startedAtMs"] = started
         records = [*_response_items(history), self._item_record(final)]
         if self.token.reason is not None:
@@ -489,8 +493,3 @@ def _now_ms() -> int:
 
 def _response_items(items: tuple[Json, ...]) -> list[Record]:
     return [Record("response_item", item) for item in items]
-
-
-def _is_about_an_image(error: ModelError) -> bool:
-    text = f"{error} {error.details or ''}".lower()
-    return "image" in text and any(word in text for word in ("invalid", "unsupported", "decode"))

@@ -8,8 +8,8 @@ does not fit that is read anew.
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,18 +18,22 @@ from codex_jupyter.errors import RolloutError
 from codex_jupyter.ids import ThreadId
 from codex_jupyter.rollout.disk import make_folder, reporting
 from codex_jupyter.rollout.folders import Folders
-from codex_jupyter.rollout.legacy import item_of_event, wire_item
+from codex_jupyter.rollout.legacy import wire_item
 from codex_jupyter.rollout.packed import unpacked
 from codex_jupyter.rollout.reader import read_lines, read_thread
 from codex_jupyter.rollout.records import Record, decode_line
 
 __all__ = ["Found", "SearchIndex", "fts_query"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_SECONDS: Final = 5.0
 _SNIPPET_WORDS: Final = 24
 _MAX_MESSAGE_CHARS: Final = 100_000
 _SHOWN: Final = ("userMessage", "agentMessage")
+_READ_WHOLE: Final = ("thread_rolled_back", "user_message", "agent_message")
+"""Kinds of records that say what they do only together with those before: a turn that is gone, and
+the messages of an old file, whose turns and ids have to be counted."""
+
 _WANTED: Final = (
     b"userMessage",
     b"agentMessage",
@@ -88,8 +92,9 @@ class SearchIndex:
         Raises:
             RolloutError: There can be no index here, or a file cannot be read.
         """
-        with self._current(archived=archived) as db:
-            where, value = _condition(term)
+        where, value = _condition(term)
+
+        def look(db: sqlite3.Connection) -> list[Found]:
             rows = db.execute(
                 f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.archived = ? "
                 f"ORDER BY {_rank(where)}, files.path DESC",
@@ -100,7 +105,9 @@ class SearchIndex:
                 best.setdefault(row[1], _found(row))
                 if len(best) >= offset + limit:
                     break
-        return list(best.values())[offset:]
+            return list(best.values())[offset:]
+
+        return self._look(look, archived=archived)
 
     def occurrences(
         self, thread_id: ThreadId, term: str, *, limit: int, offset: int
@@ -110,27 +117,31 @@ class SearchIndex:
         Raises:
             RolloutError: There can be no index here, or a file cannot be read.
         """
-        found: list[Found] = []
-        for archived in (False, True):
-            with self._current(archived=archived) as db:
-                where, value = _condition(term)
-                rows = db.execute(
-                    f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.thread_id = ? "
-                    "AND item_id != '' AND files.archived = ? "
-                    "ORDER BY messages.rowid LIMIT ? OFFSET ?",
-                    (value, thread_id, int(archived), limit, offset),
-                )
-                found += [_found(row) for row in rows]
-        return found
+        where, value = _condition(term)
 
-    @contextmanager
-    def _current(self, *, archived: bool) -> Generator[sqlite3.Connection, None, None]:
-        """Open the index with everything in it that the files tell now."""
+        def look(db: sqlite3.Connection, archived: int) -> list[Found]:
+            rows = db.execute(
+                f"{_COLUMNS}, {_snippet(where)} {_FROM} WHERE {where} AND files.thread_id = ? "
+                "AND item_id != '' AND files.archived = ? "
+                "ORDER BY messages.rowid LIMIT ? OFFSET ?",
+                (value, thread_id, archived, limit, offset),
+            )
+            return [_found(row) for row in rows]
+
+        return [
+            *self._look(lambda db: look(db, 0), archived=False),
+            *self._look(lambda db: look(db, 1), archived=True),
+        ]
+
+    def _look(
+        self, look: Callable[[sqlite3.Connection], list[Found]], *, archived: bool
+    ) -> list[Found]:
+        """Return what is found in the index when everything is in it that the files tell now."""
         with self._lock:
             try:
                 with closing(self._open()) as db:
                     self._catch_up(db, archived=archived)
-                    yield db
+                    return look(db)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
                     raise RolloutError(
@@ -141,7 +152,7 @@ class SearchIndex:
                 self._remove()
                 with closing(self._open()) as db:
                     self._catch_up(db, archived=archived)
-                    yield db
+                    return look(db)
 
     def _open(self) -> sqlite3.Connection:
         with reporting("open", self._path):
@@ -215,7 +226,7 @@ class SearchIndex:
                 record = decode_line(content) if any(w in content for w in _WANTED) else None
                 if record is None:
                     continue
-                if record.payload.get("type") == "thread_rolled_back":
+                if record.payload.get("type") in _READ_WHOLE:
                     _forget(db, path)
                     reading = read_thread(path, thread_id, archived=archived)
                     _add(db, path, _of_turns(reading.thread.turns, reading.thread.name))
@@ -284,10 +295,9 @@ def _of_record(record: Record) -> Iterator[Row]:
         yield str(payload.get("thread_name") or ""), "", "", "name"
         return
     item: object = payload.get("item")
-    if kind == "item_completed" and isinstance(item, dict):
-        known = wire_item(cast("dict[str, Any]", item))
-    else:
-        known = item_of_event(payload, "") if kind in ("user_message", "agent_message") else None
+    if kind != "item_completed" or not isinstance(item, dict):
+        return
+    known = wire_item(cast("dict[str, Any]", item))
     if known is not None and known["type"] in _SHOWN:
         yield _text(known), str(payload.get("turn_id") or ""), str(known["id"]), "message"
 

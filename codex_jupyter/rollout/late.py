@@ -59,8 +59,9 @@ class LateRecorder:
         """Keep ``records``; `MOST_LATE` says when they are written at once.
 
         Raises:
-            RolloutError: It is closed, or what was too much to keep could not be written. That is
-                kept nevertheless, and tried again with the next call.
+            RolloutError: It is closed, or what was too much to keep could not be written. These
+                ``records`` are not stored then; what was kept before is tried again with the
+                next call.
         """
         if self._is_closed:
             raise RolloutError(f"cannot write {self.path}: its recorder is closed")
@@ -68,7 +69,17 @@ class LateRecorder:
         self._lines.append(lines)
         self._bytes += len(lines)
         if self._bytes > MOST_LATE:
-            await self._flush()
+            try:
+                await self._flush()
+            except RolloutError:
+                self._take_back(lines)
+                raise
+
+    def _take_back(self, lines: bytes) -> None:
+        """Keep the lines of a refused call no longer: its caller may come with them again."""
+        # These and not equal ones of another call.
+        self._lines = [kept for kept in self._lines if kept is not lines]
+        self._bytes = sum(map(len, self._lines))
 
     async def aclose(self) -> None:
         """Write what was kept; cancelling does not cut it short. Idempotent.
@@ -89,7 +100,7 @@ class LateRecorder:
             try:
                 await anyio.to_thread.run_sync(self._store, lines, limiter=self._limiter)
             except RolloutError:
-                self._lines.insert(0, lines)
+                self._lines[:0] = kept
                 self._bytes += len(lines)
                 raise
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from codex_jupyter.errors import RolloutError
@@ -57,7 +58,9 @@ class RolloutFile:
                 self._write(descriptor, lines)
                 self._sync(descriptor)
             finally:
-                os.close(descriptor)
+                # What it can still complain of was answered by the sync.
+                with suppress(OSError):
+                    os.close(descriptor)
 
     def _write(self, descriptor: int, lines: bytes) -> None:
         with reporting("write", self.path):
@@ -125,6 +128,8 @@ class Recorder:
     async def write(self, records: Sequence[Record]) -> None:
         """Return when the records are written and on the medium.
 
+        Calls that store something return in the order they were made.
+
         A call that is cancelled is in doubt: its records may be stored now, with a later call,
         or never, but all of them next to each other, and no other caller notices.
 
@@ -139,9 +144,13 @@ class Recorder:
         if not lines:
             return
         batch = self._batch
+        is_last_of_many = self._commit_ended is None and bool(batch.lines)
         batch.lines.append(lines)
         while not batch.is_ended:
             await self._wait_or_commit()
+        if is_last_of_many:
+            # It commits at once for those who came before it: they go on before it, too.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
         if batch.error is not None:
             raise RolloutError(str(batch.error)) from batch.error
 
@@ -222,6 +231,12 @@ class _Append:
             self._file.append(self._lines)
         except RolloutError as problem:
             error = problem
+        except Exception as problem:  # noqa: BLE001 - unsettled, it would hold up all writes
+            error = RolloutError(
+                f"{self._file.path} may not have taken a record: "
+                f"{type(problem).__name__}: {problem}"
+            )
+            error.__cause__ = problem
         with self._lock:
             self.error, self._state = error, "over"
             is_left = self._is_left

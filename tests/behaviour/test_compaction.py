@@ -264,3 +264,16 @@ async def test_an_image_the_model_refuses_is_left_out_for_good(lab: Lab) -> None
         await talk.turn(thread_id, "and now?")
     assert PICTURE not in str(lab.fake.requests[-1]["input"])
     assert "image left out" in str(lab.fake.requests[-1]["input"])
+
+
+async def test_what_a_summary_costs_is_counted(lab: Lab, talk: Talk) -> None:
+    """W-13: in the thread's totals, though the context that is left is the new memory."""
+    thread_id = await talk.start_thread(lab.workspace)
+    lab.fake.add(say("answer").with_usage(700, 10), say("in short").with_usage(720, 5))
+    await talk.turn(thread_id, "before")
+    await talk.ask("thread/compact/start", {"threadId": thread_id, "turnId": ONE})
+    assert (await talk.turn_end(ONE))["status"] == "completed"
+    told = await talk.told("thread/tokenUsage/updated", turnId=ONE)
+    total = told["tokenUsage"]["total"]
+    assert (total["inputTokens"], total["outputTokens"]) == (1420, 15)
+    assert told["tokenUsage"]["last"]["totalTokens"] < 500

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -15,6 +16,7 @@ from codex_jupyter.core.spoken import Spoken
 from codex_jupyter.errors import RolloutError
 from codex_jupyter.protocol.items import LocalImageInput, TextInput
 from codex_jupyter.rollout.disk import Disk
+from tests.core.test_late_words import GatedDisk
 from tests.core.tree import growing, prompt, words_of
 from tests.fake_model import say
 
@@ -85,3 +87,80 @@ async def test_input_is_not_taken_by_a_turn_that_then_cannot_begin(tmp_path: Pat
         again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
         await tree.turn(again, "and what else?")
         assert KNOWN["text"] in words_of(tree.requests["#two"][-1])
+
+
+def told(words: str) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": words}],
+    }
+
+
+def fails_once_at(words: bytes) -> Disk:
+    """A disk that refuses one write, the first that has some words."""
+    refused: list[bytes] = []
+
+    def write(descriptor: int, data: bytes | memoryview) -> int:
+        if words in bytes(data) and not refused:
+            refused.append(bytes(data))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, data)
+
+    return Disk(write=write)
+
+
+async def test_what_a_thread_was_told_before_it_has_a_rollout_outlives_a_new_name(
+    tmp_path: Path,
+) -> None:
+    """The turn it was told to could not begin; a name is then told to nobody but the session."""
+    gated = GatedDisk(b"session_meta", fails=True)
+    async with growing(tmp_path, disk=gated.disk()) as tree:
+        root = await tree.root()
+        problems: list[BaseException] = []
+
+        async def refused() -> None:
+            try:
+                await tree.begin(root, "#refused")
+            except RolloutError as problem:
+                problems.append(problem)
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(refused)
+                await gated.reached.wait()
+                await root.inject([told("the sea is deep")])
+                gated.gate.set()
+        assert len(problems) == 1
+        await root.rename("Whales")
+        await tree.turn(root, "#first")
+        assert "the sea is deep" in words_of(tree.requests["#first"][-1])
+        await tree.manager.close(root.thread_id)
+        again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+        assert again.name == "Whales"
+        assert told("the sea is deep") in again.state.history.items
+
+
+@pytest.mark.parametrize("way", ["injected", "steered"])
+async def test_what_a_turn_was_told_is_remembered_though_the_disk_refused_it_once(
+    tmp_path: Path, way: str
+) -> None:
+    async with growing(tmp_path, disk=fails_once_at(b"the sea is deep")) as tree:
+        root = await tree.root()
+        tree.plan("#go", say("one moment", deltas=3).hang(after=3))
+        turn_id = await tree.begin(root, "#go")
+        await tree.hanging()
+        if way == "steered":
+            await root.steer(turn_id, Spoken(prompt("the sea is deep")))
+        else:
+            await root.inject([told("the sea is deep")])
+            await root.steer(turn_id, Spoken(prompt("and now?")))
+        tree.fake.resume()
+        assert (await tree.end_of(turn_id))["status"] == "failed"
+        await tree.turn(root, "next")
+        assert words_of(tree.requests["#go"][-1]).count("the sea is deep") == 1
+        await tree.manager.close(root.thread_id)
+        again, _ = await tree.manager.resume(root.thread_id, ThreadOptions())
+        assert told("the sea is deep") in again.state.history.items
+        shown = [item["content"][0]["text"] for item in tree.items(root, "userMessage")]
+        assert shown.count("the sea is deep") == (way == "steered")

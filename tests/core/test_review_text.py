@@ -161,3 +161,9 @@ def test_many_braces_cost_little() -> None:
 def test_a_target_is_named_for_people() -> None:
     assert review_hint({"type": "commit", "sha": "0123456789abcdef"}) == "commit 0123456"
     assert review_hint({"type": "uncommittedChanges"}) == "current changes"
+
+
+def test_a_review_that_quotes_much_code_first_is_still_read() -> None:
+    quoted = "impl Sea for Whale { fn dive(&self) { self.go(Depth { m: 100 }) } }\n" * 200
+    found = parse_review(quoted + json.dumps({"findings": [{"title": "Mend it", "body": "b"}]}))
+    assert [finding.title for finding in found.findings] == ["Mend it"]

@@ -149,3 +149,53 @@ async def test_what_is_given_up_is_told_to_nobody(lab: Lab, disk: Full) -> None:
     disk.is_full = False
     await lab.state.record([note("next")])
     assert (lab.stored(), lab.told()) == (["next"], [])
+
+
+async def test_what_two_could_not_store_keeps_its_order(lab: Lab, disk: Full) -> None:
+    refused: list[RolloutError] = []
+
+    async def record() -> None:
+        try:
+            await lab.state.record()
+        except RolloutError as problem:
+            refused.append(problem)
+
+    disk.gate.clear()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for text in ("one", "two"):
+                lab.stage(text)
+                tasks.start_soon(record)
+                await anyio.wait_all_tasks_blocked()
+            lab.stage("three")
+            disk.is_full = True
+            disk.gate.set()
+    assert len(refused) == 2
+    disk.is_full = False
+    await lab.state.record([note("next")])
+    assert lab.stored() == ["one", "two", "three", "next"]
+    assert lab.told() == ["one", "two", "three"]
+
+
+async def test_what_is_stored_first_is_told_first_when_one_write_is_for_both(
+    lab: Lab, disk: Full
+) -> None:
+    """Who stores the end of a turn right after another record tells what others staged before."""
+
+    async def first_and_last() -> None:
+        await lab.state.record([note("first")])
+        lab.stage("last")
+        await lab.state.record()
+
+    disk.gate.clear()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first_and_last)
+            await anyio.wait_all_tasks_blocked()
+            for text in ("one", "two"):
+                lab.stage(text)
+                tasks.start_soon(lab.state.record)
+                await anyio.wait_all_tasks_blocked()
+            disk.gate.set()
+    assert lab.stored() == ["first", "one", "two", "last"]
+    assert lab.told() == ["one", "two", "last"]

@@ -1,5 +1,7 @@
 """Threads found again: by words, and in lists, while files come, grow and go."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,34 @@ async def test_a_thread_made_again_under_the_id_of_a_deleted_one_is_listed_as_it
             listed = [(one.preview, one.name) for one in (await store.list(ListQuery())).data]
             await store.delete(thread_id)
     assert listed == [(f"word {len(paths) - 1}", f"name {len(paths) - 1}")]
+
+
+async def test_an_index_whose_words_are_broken_is_made_anew_by_the_search_that_finds_out(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Its list of files is whole, so nothing is seen of it before the words are asked for."""
+    path = foreign_rollout(tmp_path, THREAD)
+    with path.open("ab") as file:
+        told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+        file.write(encode_lines([told]))
+    assert len(await store.search("penguins")) == 1
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db, db:
+        db.execute("UPDATE messages_data SET block = x'ffffffffffffffff'")
+    found = await store.search("penguins")
+    assert [thread.thread_id for thread, _place in found] == [THREAD]
+
+
+async def test_words_of_an_old_thread_are_found_also_when_it_has_a_name(
+    store: ThreadStore, tmp_path: Path
+) -> None:
+    """Its messages have no ids in the file, as the name has none."""
+    path = foreign_rollout(tmp_path, THREAD)
+    told = Record("event_msg", {"type": "user_message", "message": "penguins"})
+    name = Record("event_msg", {"type": "thread_name_updated", "thread_name": "birds"})
+    with path.open("ab") as file:
+        file.write(encode_lines([told, name]))
+    for term in ("penguins", "birds"):
+        assert [thread.thread_id for thread, _place in await store.search(term)] == [THREAD]
+    (place,) = await store.occurrences(THREAD, "penguins")
+    assert place.turn_id
+    assert place.item_id

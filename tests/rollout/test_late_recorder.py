@@ -117,12 +117,14 @@ async def test_writes_at_once_keep_their_order(
     assert notes(recorder.path) == [str(n) for n in range(30)]
 
 
-async def test_a_full_disk_is_an_error_and_loses_nothing(
+async def test_a_full_disk_loses_nothing_that_was_taken_and_stores_nothing_that_was_refused(
     store: ThreadStore, disk: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(late, "MOST_LATE", 1)
+    """Whoever is refused says it again, or tells that it did not happen."""
     thread_id = new_thread_id()
     recorder = store.create_late(thread_id, META)
+    await recorder.write([note("taken")])
+    monkeypatch.setattr(late, "MOST_LATE", 1)
     disk.is_full = True
     with pytest.raises(RolloutError, match="free some space"):
         await recorder.write([note("one")])
@@ -130,8 +132,31 @@ async def test_a_full_disk_is_an_error_and_loses_nothing(
         await recorder.write([note("two")])
     assert not recorder.path.exists()
     disk.is_full = False
-    await recorder.write([note("three")])
-    assert notes(recorder.path) == ["one", "two", "three"]
+    await recorder.write([note("one")])
+    assert notes(recorder.path) == ["taken", "one"]
+
+
+async def test_of_writes_at_once_only_the_refused_one_is_not_stored(
+    store: ThreadStore, disk: Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = store.create_late(new_thread_id(), META)
+    monkeypatch.setattr(late, "MOST_LATE", 1)
+    refused: list[str] = []
+
+    async def write(text: str) -> None:
+        try:
+            await recorder.write([note(text)])
+        except RolloutError:
+            refused.append(text)
+            disk.is_full = False
+
+    disk.is_full = True
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for text in ("one", "two", "three"):
+                tasks.start_soon(write, text)
+    assert refused == ["one"]
+    assert notes(recorder.path) == ["two", "three"]
 
 
 async def test_a_closed_one_takes_nothing(store: ThreadStore) -> None:

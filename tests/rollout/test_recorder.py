@@ -224,6 +224,49 @@ async def test_a_write_that_gets_no_thread_in_time_is_refused_and_not_done_later
     assert notes(path) == ["taken"]
 
 
+async def test_a_failure_that_nobody_foresaw_refuses_the_write_and_hangs_no_later_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "r.jsonl"
+    problems = [MemoryError("no room")]
+
+    def sync(descriptor: int) -> None:
+        if problems:
+            raise problems.pop()
+        os.fsync(descriptor)
+
+    recorder = recorder_on(path, Disk(sync=sync))
+    with anyio.fail_after(30):
+        with pytest.raises(RolloutError, match="MemoryError: no room"):
+            await recorder.write([note("in doubt")])
+        await recorder.write([note("next")])
+        await recorder.aclose()
+    assert notes(path) == ["in doubt", "next"]
+
+
+async def test_a_file_that_is_synced_and_then_cannot_be_closed_has_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which a file system on the network may say; the medium has it by then."""
+    path = tmp_path / "r.jsonl"
+    closed: list[int] = []
+    recorder = recorder_on(path, Disk(sync=closed.append))
+    really_close = os.close
+
+    def close(descriptor: int) -> None:
+        really_close(descriptor)
+        if descriptor in closed:
+            closed.clear()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", close)
+    with anyio.fail_after(30):
+        await recorder.write([note("one")])
+        await recorder.write([note("two")])
+        await recorder.aclose()
+    assert notes(path) == ["one", "two"]
+
+
 async def test_closing_waits_for_what_was_asked_and_then_refuses(tmp_path: Path) -> None:
     gated = GatedDisk()
     recorder = recorder_on(tmp_path / "r.jsonl", Disk(sync=gated.sync))
