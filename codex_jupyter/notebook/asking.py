@@ -89,7 +89,13 @@ class Asker:
 
     async def _prompt(self, handle: TurnHandle, request: Json) -> None:
         prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
-        answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+        try:
+            answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+        except EOFError:
+            what = what_is_asked(request)
+            problem = f"the turn asks for {what}, but the input has ended: nothing can be typed"
+            handle.fail(UsageError(f"{problem}. The turn was stopped"))
+            return
         if answer is not None:  # else the turn was stopped, and takes the question back
             self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
 
