@@ -229,6 +229,16 @@ def test_where_the_input_has_ended_the_turn_does_too_and_says_why(
 
 @EMBEDDED
 @pytest.mark.usefixtures("no_page")
+def test_a_number_too_long_to_be_one_is_an_answer_in_words(kernel: Kernel, model: Model) -> None:
+    model.will(call("request_user_input", QUESTION), say("Done."))
+    run = kernel.submit("%%codex\nGo.", allow_stdin=True)
+    kernel.type_in("9" * 5000)
+    assert kernel.wait(run, 10).status == "ok"
+    assert "9999" in output_for_model(model)
+
+
+@EMBEDDED
+@pytest.mark.usefixtures("no_page")
 def test_a_turn_in_the_background_does_not_take_the_kernel_to_ask(
     kernel: Kernel, model: Model
 ) -> None:
