@@ -75,7 +75,8 @@ class HistoryHandlers:
 def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, int, int]:
     """Check what is looked for; return it with the first place and the number of places."""
     term = term.strip()
-    if not 0 < len(term) <= _MAX_TERM:
+    # The index takes a NUL for the end of what is looked for.
+    if not 0 < len(term) <= _MAX_TERM or "\0" in term:
         raise InvalidRequestError(f"searchTerm must have 1 to {_MAX_TERM} characters")
     if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):  # noqa: PLR2004
         raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")

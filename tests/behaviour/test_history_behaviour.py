@@ -129,6 +129,8 @@ async def test_threads_are_found_by_their_words_and_names(lab: Lab, talk: Talk) 
         await talk.ask("thread/search", {"searchTerm": odd})
     refusal = await talk.refused("thread/search", {"searchTerm": " "})
     assert "searchTerm must have" in refusal.message
+    nul = await talk.refused("thread/search", {"searchTerm": "a\0b"})
+    assert nul.message == refusal.message
 
 
 async def test_what_is_appended_renamed_taken_back_or_moved_is_found_so(
