@@ -206,7 +206,9 @@ def test_a_stop_while_a_decision_is_typed_ends_the_turn(kernel: Kernel, model: M
 
 @EMBEDDED
 @pytest.mark.usefixtures("no_page")
-@pytest.mark.parametrize("wish", [call("shell_command", TOUCH), call("request_user_input", QUESTION)])
+@pytest.mark.parametrize(
+    "wish", [call("shell_command", TOUCH), call("request_user_input", QUESTION)]
+)
 def test_where_the_input_has_ended_the_turn_does_too_and_says_why(
     kernel: Kernel, model: Model, wish: Answer
 ) -> None:
