@@ -1,5 +1,6 @@
 """The methods that page through what a thread holds."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -85,5 +86,6 @@ def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, 
 
 def _match(snippet: str, term: str) -> dict[str, int]:
     word = term.split(maxsplit=1)[0]
-    start = snippet.lower().find(word.lower())
-    return {"start": max(start, 0), "end": start + len(word) if start >= 0 else 0}
+    # Not in the lower-cased snippet, which may be longer.
+    found = re.search(re.escape(word), snippet, re.IGNORECASE)
+    return {"start": found.start(), "end": found.end()} if found else {"start": 0, "end": 0}

@@ -182,6 +182,15 @@ async def test_places_in_one_thread(lab: Lab, talk: Talk) -> None:
         assert turn["id"] == place["turnId"]
 
 
+async def test_a_place_is_counted_in_the_snippet_as_it_is_written(lab: Lab, talk: Talk) -> None:
+    """The small form of some letters is longer than they are."""
+    thread_id = await spoken(lab, talk, ("İİ Needle", "no"))
+    asked = {"threadId": thread_id, "searchTerm": "needle"}
+    (place,) = (await talk.ask("thread/searchOccurrences", asked))["data"]
+    found = place["snippetMatchRange"]
+    assert place["snippet"][found["start"] : found["end"]] == "Needle"
+
+
 @pytest.mark.parametrize("damage", ["missing", "garbage", "old"])
 async def test_an_index_that_is_no_use_is_made_anew(lab: Lab, damage: str) -> None:
     async with lab.serving() as server, lab.connect(server, experimentalApi=True) as talk:
