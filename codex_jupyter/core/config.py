@@ -85,6 +85,7 @@ class SessionConfig:
 
         Raises:
             ConfigError: A wish, or a config key that came with it, does not fit.
+            InvalidRequestError: The working directory is no path.
         """
         wishes: Json = dict(options.config or {})
         stated = options.approval_policy
@@ -101,7 +102,7 @@ class SessionConfig:
         return cls(
             model=model,
             provider=merged.provider,
-            cwd=Path(options.cwd or ".").absolute(),
+            cwd=_folder(options.cwd or ".").absolute(),
             # Flags are not laid over those of the file one by one.
             approval_policy=stated if isinstance(stated, Granular) else merged.approval_policy,
             approvals_reviewer=options.approvals_reviewer or "user",
@@ -134,8 +135,8 @@ class SessionConfig:
         """Return the settings after ``overrides``, which are checked but not yet applied.
 
         Raises:
-            InvalidRequestError: The working directory is not an absolute path, or the model has
-                no name.
+            InvalidRequestError: The working directory is no absolute path, or the model has no
+                name.
         """
         changed: Json = {}
         if overrides.model == "":
@@ -143,7 +144,7 @@ class SessionConfig:
         if overrides.cwd is not None:
             if not Path(overrides.cwd).is_absolute():
                 raise InvalidRequestError(f"cwd must be an absolute path, found {overrides.cwd!r}")
-            changed["cwd"] = Path(overrides.cwd)
+            changed["cwd"] = _folder(overrides.cwd)
         for name in (
             "approval_policy",
             "approvals_reviewer",
@@ -216,3 +217,14 @@ def stored_sandbox(policy: Any) -> Json | None:
         return None
     known = cast("Json", policy)
     return dict(known) if known.get("type") in _WIDTHS else None
+
+
+def _folder(cwd: str) -> Path:
+    """Return a path that the system takes, whether something is there or not.
+
+    Raises:
+        InvalidRequestError: No path can have a NUL in it.
+    """
+    if "\0" in cwd:
+        raise InvalidRequestError(f"cwd must not contain a NUL, found {cwd[:200]!r}")
+    return Path(cwd)

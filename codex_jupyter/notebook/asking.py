@@ -20,6 +20,9 @@ OnApproval = Callable[[Json], str]
 HEADLESS_WAIT: Final = 1.0
 """Seconds a driver gets to subscribe, before an unstated headless policy fails the turn."""
 
+_NO_NUMBER: Final = 10
+"""Digits of what is no option's number any more."""
+
 _LEAST_WAIT: Final = 0.05
 """Seconds between two looks for somebody to ask."""
 
@@ -89,7 +92,13 @@ class Asker:
 
     async def _prompt(self, handle: TurnHandle, request: Json) -> None:
         prompt = _prompt_questions if request["kind"] == "question" else _prompt_decision
-        answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+        try:
+            answer = await handle.run_on_main(lambda: prompt(request), "a question to you")
+        except EOFError:
+            what = what_is_asked(request)
+            problem = f"the turn asks for {what}, but the input has ended: nothing can be typed"
+            handle.fail(UsageError(f"{problem}. The turn was stopped"))
+            return
         if answer is not None:  # else the turn was stopped, and takes the question back
             self._desk.settle(request["requestId"], answer, digest=request.get("digest"))
 
@@ -171,7 +180,9 @@ def _prompt_questions(request: Json) -> Json:
         for number, option in enumerate(options, start=1):
             print(f"  {number}. {option['label']}  {option.get('description', '')}")  # noqa: T201
         typed = (getpass if question.get("isSecret") else input)("> ").strip()
-        if typed.isdecimal() and 0 < int(typed) <= len(options):
-            typed = options[int(typed) - 1]["label"]
+        # Python refuses to read a number of thousands of digits.
+        chosen = int(typed) if typed.isdecimal() and len(typed) < _NO_NUMBER else 0
+        if 0 < chosen <= len(options):
+            typed = options[chosen - 1]["label"]
         answers[question["id"]] = {"answers": [typed] if typed else []}
     return {"answers": answers}

@@ -146,7 +146,7 @@ def _folders(cwds: list[str] | None) -> Sequence[Path]:
     if len(cwds) > MAX_CWDS:
         raise InvalidRequestError(f"cwds has {len(cwds)} folders; {MAX_CWDS} are possible")
     for cwd in cwds:
-        if not Path(cwd).is_absolute():
+        if not Path(cwd).is_absolute() or "\0" in cwd:
             raise InvalidRequestError(f"cwds must be absolute paths, found {cwd[:200]!r}")
     return [Path(cwd) for cwd in cwds]
 

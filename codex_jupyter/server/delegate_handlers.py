@@ -38,7 +38,7 @@ from codex_jupyter.rollout.fold import StoredThread
 from codex_jupyter.rpc import Reply
 from codex_jupyter.server.asked import policy_of
 from codex_jupyter.server.kernel_turns import KernelTurns
-from codex_jupyter.server.params import read_params
+from codex_jupyter.server.params import check_input, read_params
 from codex_jupyter.server.submitting import begun_turn, chosen_turn_id, submit_for
 from codex_jupyter.server.subscriptions import Connection, Subscriptions
 
@@ -192,6 +192,7 @@ def _tasks(asked: Sequence[DelegateTaskParams], before: int) -> tuple[DelegateTa
 def _task(asked: DelegateTaskParams, number: int) -> DelegateTask:
     if not asked.input:
         raise InvalidRequestError(f"tasks[{number - 1}]: input must not be empty")
+    check_input(asked.input)
     thread_id = asked.thread_id
     return DelegateTask(
         input=tuple(asked.input),

@@ -1,5 +1,6 @@
 """The methods that page through what a thread holds."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -75,7 +76,8 @@ class HistoryHandlers:
 def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, int, int]:
     """Check what is looked for; return it with the first place and the number of places."""
     term = term.strip()
-    if not 0 < len(term) <= _MAX_TERM:
+    # The index takes a NUL for the end of what is looked for.
+    if not 0 < len(term) <= _MAX_TERM or "\0" in term:
         raise InvalidRequestError(f"searchTerm must have 1 to {_MAX_TERM} characters")
     if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):  # noqa: PLR2004
         raise InvalidRequestError(f"invalid cursor: {cursor[:100]}")
@@ -84,5 +86,6 @@ def _looked_for(term: str, cursor: str | None, limit: int | None) -> tuple[str, 
 
 def _match(snippet: str, term: str) -> dict[str, int]:
     word = term.split(maxsplit=1)[0]
-    start = snippet.lower().find(word.lower())
-    return {"start": max(start, 0), "end": start + len(word) if start >= 0 else 0}
+    # Not in the lower-cased snippet, which may be longer.
+    found = re.search(re.escape(word), snippet, re.IGNORECASE)
+    return {"start": found.start(), "end": found.end()} if found else {"start": 0, "end": 0}

@@ -74,7 +74,7 @@ class QueuedTurns:
         session.state.emit(QueueChanged())
         if not is_next:
             return _nothing
-        accepted = await self._begin(session, queued, keep=False)
+        accepted = await self._begin(session, queued.id, keep=False)
         return _nothing if accepted is None else accepted.start
 
     async def start(self, session: Session, queued_id: str | None) -> Accepted:
@@ -89,7 +89,7 @@ class QueuedTurns:
         if queued_id is None and not entries:
             raise InvalidRequestError("queue is empty")
         queued = entries[0] if queued_id is None else self._find(session, queued_id)
-        accepted = await self._begin(session, queued, keep=True, may_join=True)
+        accepted = await self._begin(session, queued.id, keep=True, may_join=True)
         if accepted is None:
             raise InvalidRequestError(_not_found(queued.id))
         return accepted
@@ -130,16 +130,19 @@ class QueuedTurns:
         session.state.emit(QueueChanged())
 
     async def _begin(
-        self, session: Session, queued: Queued, *, keep: bool, may_join: bool = False
+        self, session: Session, queued_id: str | None, *, keep: bool, may_join: bool = False
     ) -> Accepted | None:
-        """Take a message out and submit it; ``None`` if it waits no more, or has to wait on."""
+        """Take a message out and submit it; ``None`` if it waits no more, or has to wait on.
+
+        Without an id it is the one that is next by then: all may change while another begins.
+        """
         queue = self._queue(session)
         async with queue.starting:
             busy = session.active is not None and not may_join
-            if queued not in queue.entries or busy:
+            named = (n for n, q in enumerate(queue.entries) if queued_id in (None, q.id))
+            if busy or (place := next(named, None)) is None:
                 return None
-            place = queue.entries.index(queued)
-            del queue.entries[place]
+            queued = queue.entries.pop(place)
             session.state.emit(QueueChanged())
             try:
                 return await self._submit(session, queued)
@@ -167,11 +170,10 @@ class QueuedTurns:
             self._threads.post(lambda: self._go_on(session))
 
     async def _go_on(self, session: Session) -> None:
-        entries = self._queue(session).entries
-        if not entries or self._threads.find(session.thread_id) is not session:
+        if self._threads.find(session.thread_id) is not session:
             return
         try:
-            accepted = await self._begin(session, entries[0], keep=True)
+            accepted = await self._begin(session, None, keep=True)
             if accepted is not None:
                 accepted.start()
         except CodexError as error:

@@ -239,7 +239,12 @@ class Subscriptions:
             return
         asked.waiting.discard(connection)
         unknown = response.error.get("code") == METHOD_NOT_FOUND
-        others = asked.waiting or any(c.rights.hears_all_requests for c in self._connections)
-        if not (unknown and others):
+        if not (unknown and (asked.waiting or self._may_come_otherwise(asked))):
             message = str(response.error.get("message", "error"))[:500]
             self._settle(asked.thread_id, request_id, Refused(message))
+
+    def _may_come_otherwise(self, asked: _Asked) -> bool:
+        """Whether somebody who was not asked by a request may answer: nobody runs a tool so."""
+        if asked.method == _TOOL_CALL:
+            return False
+        return any(c.rights.hears_all_requests for c in self._connections)

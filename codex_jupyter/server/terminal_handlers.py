@@ -1,7 +1,7 @@
 """The methods around commands that outlive their turns."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from codex_jupyter.core.threads import ThreadManager
 from codex_jupyter.ids import parse_thread_id
@@ -18,6 +18,8 @@ __all__ = ["TerminalHandlers"]
 
 Json = dict[str, Any]
 Method = Callable[[Connection, Any], Awaitable[Any]]
+
+_MAX_DIGITS: Final = 20
 
 
 class TerminalHandlers:
@@ -39,7 +41,9 @@ class TerminalHandlers:
     async def _terminate(self, _connection: Connection, params: Any) -> Json:
         asked = read_params(TerminalsTerminateParams, params)
         terminals = self._threads.get(parse_thread_id(asked.thread_id)).terminals
-        process_id = int(asked.process_id) if asked.process_id.isdecimal() else None
+        # No terminal has a number so long, and Python reads none of thousands of digits.
+        named = asked.process_id if len(asked.process_id) <= _MAX_DIGITS else ""
+        process_id = int(named) if named.isdecimal() else None
         terminal = terminals.find(process_id)
         if terminal is None or not terminal.is_live:
             return {"terminated": False}

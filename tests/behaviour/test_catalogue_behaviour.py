@@ -61,6 +61,7 @@ async def test_folders_without_skills_and_hooks_have_empty_lists(lab: Lab, talk:
         refused = await talk.refused(method, {"cwds": ["relative"]})
         assert "absolute" in refused.message
         assert (await talk.refused(method, {"cwds": ["/x"] * 33})).code == -32600
+        assert (await talk.refused(method, {"cwds": ["/x\0"]})).code == -32600
         assert len((await talk.ask(method, {}))["data"]) == 1
 
 

@@ -53,6 +53,24 @@ async def test_each_task_is_an_item_and_a_thread_of_its_own(talk: Talk, lab: Lab
     assert totals[-1] == 30
 
 
+async def test_a_task_takes_no_more_text_than_a_turn(talk: Talk, lab: Lab) -> None:
+    thread_id = await talk.start_thread(lab.workspace)
+    large = "x" * 1_048_577
+    turn = {"threadId": thread_id, "input": [text(large)]}
+    as_turn = await talk.refused("turn/start", turn)
+    task = {"input": [text(large)]}
+    as_task = await talk.refused("delegate/start", {"threadId": thread_id, "tasks": [task]})
+    assert (as_task.code, as_task.message) == (as_turn.code, as_turn.message)
+    assert (await talk.ask("thread/loaded/list", {}))["data"] == [thread_id]
+    opened = {"threadId": thread_id, "tasks": [], "keepOpen": True}
+    started = await talk.ask("delegate/start", opened)
+    where = {"threadId": started["thread"]["id"], "turnId": started["turn"]["id"]}
+    later = await talk.refused("delegate/add", {**where, "tasks": [task]})
+    assert later.message == as_turn.message
+    await talk.ask("delegate/close", where)
+    await talk.turn_end(where["turnId"])
+
+
 async def test_one_task_is_the_answer_of_the_turn(talk: Talk, lab: Lab) -> None:
     lab.fake.add(say("the answer"))
     thread_id = await talk.start_thread(lab.workspace)

@@ -14,7 +14,7 @@ from codex_jupyter.server import file_watches
 from codex_jupyter.server.rights import kernel_rights
 from codex_jupyter.tools import workspace_files, workspace_watch
 from tests.behaviour.conftest import Lab
-from tests.behaviour.talk import Json, Talk, connect
+from tests.behaviour.talk import Json, Talk, connect, text
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +28,20 @@ async def files(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Tal
     async with lab.serving() as server, connect(server) as talk:
         await talk.start_thread(lab.workspace)
         yield talk
+
+
+async def test_a_thread_whose_folder_cannot_be_is_refused_and_shuts_no_files(
+    lab: Lab, files: Talk
+) -> None:
+    """Files are looked for below the folders of all loaded threads, so one would spoil all."""
+    nowhere = f"{lab.workspace}/\0"
+    refused = await files.refused("thread/start", {"cwd": nowhere})
+    assert (refused.code, "NUL" in refused.message) == (-32600, True)
+    thread_id = await files.start_thread(lab.workspace)
+    turn = {"threadId": thread_id, "cwd": nowhere, "input": [text("Hi")]}
+    assert (await files.refused("turn/start", turn)).message == refused.message
+    listed = await files.ask("fs/readDirectory", {"path": str(lab.workspace)})
+    assert listed == {"entries": []}
 
 
 @pytest.fixture

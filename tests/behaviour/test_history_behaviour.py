@@ -129,6 +129,8 @@ async def test_threads_are_found_by_their_words_and_names(lab: Lab, talk: Talk) 
         await talk.ask("thread/search", {"searchTerm": odd})
     refusal = await talk.refused("thread/search", {"searchTerm": " "})
     assert "searchTerm must have" in refusal.message
+    nul = await talk.refused("thread/search", {"searchTerm": "a\0b"})
+    assert nul.message == refusal.message
 
 
 async def test_what_is_appended_renamed_taken_back_or_moved_is_found_so(
@@ -178,6 +180,15 @@ async def test_places_in_one_thread(lab: Lab, talk: Talk) -> None:
         there = {"threadId": thread_id, "cursor": place["turnCursor"], "sortDirection": direction}
         (turn,) = (await talk.ask("thread/turns/list", there))["data"]
         assert turn["id"] == place["turnId"]
+
+
+async def test_a_place_is_counted_in_the_snippet_as_it_is_written(lab: Lab, talk: Talk) -> None:
+    """The small form of some letters is longer than they are."""
+    thread_id = await spoken(lab, talk, ("İİ Needle", "no"))
+    asked = {"threadId": thread_id, "searchTerm": "needle"}
+    (place,) = (await talk.ask("thread/searchOccurrences", asked))["data"]
+    found = place["snippetMatchRange"]
+    assert place["snippet"][found["start"] : found["end"]] == "Needle"
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "old"])

@@ -295,6 +295,18 @@ async def test_only_the_kernel_that_started_a_turn_runs_its_tools(house: House) 
     assert house.page.requests() == []
 
 
+async def test_a_tool_that_its_only_runner_does_not_know_is_told_to_the_model(house: House) -> None:
+    """A page may answer questions, but runs no tools: there is nobody left to wait for."""
+    house.lab.fake.add(call("shout", {}, call_id="s1"), say("so be it"))
+    thread_id = await house.kernel.start_thread(house.lab.workspace, dynamicTools=[TOOL])
+    turn_id = await house.kernel.start_turn(thread_id)
+    request = await house.kernel.asked("item/tool/call")
+    await house.kernel.answer_error(request, -32601, "no such tool here")
+    assert (await house.kernel.turn_end(turn_id))["status"] == "completed"
+    output = house.lab.fake.requests[-1]["input"][-1]
+    assert output["output"] == "dynamic tool request failed"
+
+
 async def test_a_kernel_says_which_code_holds_it(house: House) -> None:
     thread_id, turn_id, _ = await asked_page(house)
     where = {"threadId": thread_id, "turnId": turn_id}

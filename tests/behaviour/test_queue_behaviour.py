@@ -2,7 +2,9 @@
 
 import pytest
 
+from codex_jupyter.ids import ThreadId
 from codex_jupyter.server import queued_turns
+from codex_jupyter.server.queued_turns import QueuedTurns
 from tests.behaviour.conftest import Lab
 from tests.behaviour.talk import Json, Talk, connect, text
 from tests.fake_model import call, say, status
@@ -140,6 +142,39 @@ async def test_messages_are_changed_moved_and_taken_back(lab: Lab, talk: Talk) -
         assert refused.message == f"queued submission not found: {ids[2]}"
     assert len(talk.notices("thread/queue/changed")) == 3 + 3
     await talk.ask("turn/interrupt", {**asked, "turnId": turn_id})
+
+
+@pytest.mark.parametrize("change", ["delete", "update", "reorder"])
+async def test_what_changes_as_the_next_is_about_to_begin_leaves_none_waiting_at_rest(
+    lab: Lab, change: str
+) -> None:
+    async with lab.serving() as server, connect(server, experimentalApi=True) as talk:
+        thread_id, turn_id = await busy(lab, talk)
+        lab.fake.add(say("two"), say("three"))
+        ids = [await add(talk, thread_id, words) for words in ("second", "third")]
+        engine = await server.engine()
+        queues: QueuedTurns = engine.handlers._methods["thread/queue/add"].__self__._queues  # pyright: ignore[reportFunctionMemberAccess]
+        # As long as this is held, so is what the turn's end let begin.
+        async with queues._queue(engine.threads.get(ThreadId(thread_id))).starting:
+            lab.fake.resume()
+            await talk.turn_end(turn_id)
+            await talk.ask("thread/loaded/list", {})
+            params: Json = {"threadId": thread_id}
+            if change == "reorder":
+                params["queuedSubmissionIds"] = ids[::-1]
+            else:
+                params["queuedSubmissionId"] = ids[0]
+            if change == "update":
+                params["input"] = [text("changed")]
+            await talk.ask(f"thread/queue/{change}", params)
+        expected = {
+            "delete": ["third"],
+            "update": ["changed", "third"],
+            "reorder": ["third", "second"],
+        }[change]
+        await talk.until(lambda _: len(talk.notices("turn/completed")) == 1 + len(expected))
+        assert said(lab) == ["first", *expected]
+        assert await waiting(talk, thread_id) == []
 
 
 async def test_a_message_can_join_the_running_turn(lab: Lab, talk: Talk) -> None:

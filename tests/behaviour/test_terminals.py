@@ -179,6 +179,8 @@ async def test_it_ends_with_its_process_group(lab: Lab, by: str) -> None:
                 assert ended == {"terminated": True}
                 again = await talk.ask(method, {**asked, "processId": str(session)})
                 assert again == {"terminated": False}
+                never = await talk.ask(method, {**asked, "processId": "9" * 5000})
+                assert never == {"terminated": False}
             elif by == "clean":
                 await talk.ask("thread/backgroundTerminals/clean", asked)
             elif by == "archive":

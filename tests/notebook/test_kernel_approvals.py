@@ -206,6 +206,41 @@ def test_a_stop_while_a_decision_is_typed_ends_the_turn(kernel: Kernel, model: M
 
 @EMBEDDED
 @pytest.mark.usefixtures("no_page")
+@pytest.mark.parametrize(
+    "wish", [call("shell_command", TOUCH), call("request_user_input", QUESTION)]
+)
+def test_where_the_input_has_ended_the_turn_does_too_and_says_why(
+    kernel: Kernel, model: Model, wish: Answer
+) -> None:
+    model.will(wish, say("Done."))
+    ended = "def ended(_):\n    raise EOFError"
+    kernel.execute(f"import codex_jupyter.notebook.asking as asking\n{ended}\nasking.input = ended")
+    try:
+        run = kernel.execute("%%codex\nGo.", allow_stdin=True, limit=10)
+    finally:
+        kernel.execute("del asking.input")
+    assert run.ename == "UsageError"
+    assert "input has ended" in run.evalue
+    assert kernel.turn()["status"] == "interrupted"
+    assert [op["outcome"] for op in kernel.ops("settle")] == ["withdrawn"]
+    assert not (kernel.folder / "made").exists()
+    model.script.clear()
+    model.will(say("Fine."))
+    assert kernel.execute("%%codex\nAnd now?").traceback == []
+
+
+@EMBEDDED
+@pytest.mark.usefixtures("no_page")
+def test_a_number_too_long_to_be_one_is_an_answer_in_words(kernel: Kernel, model: Model) -> None:
+    model.will(call("request_user_input", QUESTION), say("Done."))
+    run = kernel.submit("%%codex\nGo.", allow_stdin=True)
+    kernel.type_in("9" * 5000)
+    assert kernel.wait(run, 10).status == "ok"
+    assert "9999" in output_for_model(model)
+
+
+@EMBEDDED
+@pytest.mark.usefixtures("no_page")
 def test_a_turn_in_the_background_does_not_take_the_kernel_to_ask(
     kernel: Kernel, model: Model
 ) -> None:
