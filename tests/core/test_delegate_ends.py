@@ -1,8 +1,6 @@
 """How delegates end: closed by others, cancelled at every moment, full, unread."""
 
 import asyncio
-import os
-import threading
 from pathlib import Path
 
 import anyio
@@ -18,10 +16,10 @@ from codex_jupyter.flow.cancellation import CancelToken
 from codex_jupyter.ids import new_thread_id
 from codex_jupyter.protocol.events import ItemCompleted, ThreadClosed, TurnCompleted
 from codex_jupyter.protocol.ops import UserTurn
-from codex_jupyter.rollout.disk import Disk
 from tests.behaviour.talk import background
 from tests.core.agency import busy
 from tests.core.handles import interactive, joined, kinds, one_shot, rest_of
+from tests.core.hanging import Hanging
 from tests.core.tree import LIMIT, Tree, growing, prompt, shell, words_of
 from tests.fake_model import say
 
@@ -340,25 +338,13 @@ def words_said(envelope: Envelope | None) -> set[str]:
             return set()
 
 
-class Stalled:
-    """A disk that takes its time from `stall` on."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        assert self.gate.wait(LIMIT)
-        return os.write(descriptor, data)
-
-
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_more_submissions_than_are_on_their_way_at_once_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: bool
 ) -> None:
     monkeypatch.setattr("codex_jupyter.core.delegate._MAX_SUBMITTING", 2)
-    disk = Stalled()
-    async with growing(tmp_path, disk=Disk(write=disk.write)) as tree:
+    hanging = Hanging()
+    async with growing(tmp_path, disk=hanging.disk) as tree:
         root = await tree.root()
         handle = await interactive(tree, root, CancelToken())
         scopes = [anyio.CancelScope() for _ in range(4)]
@@ -370,7 +356,7 @@ async def test_more_submissions_than_are_on_their_way_at_once_wait(
         def waiting() -> int:
             return handle._submitting.statistics().tasks_waiting
 
-        disk.gate.clear()
+        hanging.gate.clear()
         async with anyio.create_task_group() as tasks:
             for number in range(4):
                 tasks.start_soon(submit, number)
@@ -382,7 +368,7 @@ async def test_more_submissions_than_are_on_their_way_at_once_wait(
                 with anyio.fail_after(LIMIT):
                     while waiting() > 1:
                         await anyio.lowlevel.checkpoint()
-            disk.gate.set()
+            hanging.gate.set()
         expected = {"#0", "#1", "#3"} if cancelled else {"#0", "#1", "#2", "#3"}
         said: set[str] = set()
         with anyio.fail_after(LIMIT):

@@ -1,14 +1,14 @@
 """How often and how long a turn waits for the medium."""
 
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from codex_jupyter.rollout.disk import Disk
+from tests.core.hanging import Hanging
 from tests.core.reviewing import of_custom
-from tests.core.tree import LIMIT, growing, shell
+from tests.core.tree import growing, shell
 from tests.fake_model import say
 
 pytestmark = pytest.mark.anyio
@@ -68,31 +68,19 @@ async def test_what_a_stop_ends_is_stored_with_the_end(tmp_path: Path) -> None:
         assert items == ["userMessage", "commandExecution", "commandExecution"]
 
 
-class Hanging:
-    """A disk that does not come back from a write, until it is let."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        assert self.gate.wait(LIMIT)
-        return os.write(descriptor, data)
-
-
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_a_turn_ends_while_the_disk_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     monkeypatch.setattr("codex_jupyter.rollout.recorder.WRITE_LIMIT", 0.05)
     monkeypatch.setattr("codex_jupyter.core.session_state.WRITE_LIMIT", 0.05)
-    disk = Hanging()
-    async with growing(tmp_path, disk=Disk(write=disk.write)) as tree:
+    hanging = Hanging()
+    async with growing(tmp_path, disk=hanging.disk) as tree:
         root, other = await tree.root(), await tree.root()
         tree.plan("#root", say("half a sentence", deltas=2).hang(after=3))
         turn_id = await tree.begin(root, "#root")
         await tree.hanging()
-        disk.gate.clear()
+        hanging.gate.clear()
         if stopped:
             root.interrupt(turn_id)
         else:
@@ -100,5 +88,5 @@ async def test_a_turn_ends_while_the_disk_hangs(
         ended = await tree.end_of(turn_id)
         assert ended["status"] == "failed"
         assert "did not take a record" in ended["error"]["message"]
-        disk.gate.set()
+        hanging.gate.set()
         assert (await tree.turn(other, "#other"))["status"] == "completed"
