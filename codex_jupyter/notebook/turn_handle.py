@@ -165,7 +165,8 @@ class TurnHandle:
 
     def _has_ended(self, driven: "Future[None]") -> None:
         """Let the cell go also if the core was gone before it took the turn."""
-        if (problem := driven.exception()) is not None and self._stop.failure is None:
+        problem = None if driven.cancelled() else driven.exception()
+        if problem is not None and self._stop.failure is None:
             self._stop.failure = problem
         self.bench.finish()
 
